@@ -1,0 +1,1 @@
+"""Faces of the broker towards the network: thin, no decisions."""

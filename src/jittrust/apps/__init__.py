@@ -1,0 +1,1 @@
+"""Settings, wiring and start-up: the only place where adapters are chosen."""

@@ -1,0 +1,1 @@
+"""The only code that joins ports and core: gather, decide, commit."""

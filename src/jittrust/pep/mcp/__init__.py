@@ -1,0 +1,1 @@
+"""Enforcement points for the Model Context Protocol."""

@@ -1,0 +1,1 @@
+"""The contracts between the broker and everything around it, one Protocol a file."""
