@@ -8,7 +8,7 @@ LOCKED := pyproject.toml uv.lock scripts/setup
 # Two of anything: that is what the smallest machine we test on has.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
-.PHONY: help demo test lint smells bench-short clean
+.PHONY: help demo test lint smells docs bench-short clean
 
 help: ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +32,9 @@ smells: .make/dev ## long functions, many arguments, long files: reported, never
 
 bench-short: .make/bench ## latency and throughput of a call: direct, through jittrust, through another proxy
 	@$(BIN)/python bench/run.py --short
+
+docs: .make/dev ## rewrite the pages that are made from the code
+	@$(BIN)/python scripts/docs.py
 
 clean: ## remove the environment and everything that was made
 	@rm -rf .venv .make .tests dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
