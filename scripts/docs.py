@@ -10,8 +10,9 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
+
+from jittrust.core.reasons import AGENT_NEXT, REASONS
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "jittrust"
@@ -109,7 +110,6 @@ def codes_page() -> str:
         if not CODE.fullmatch(item.code):
             raise SystemExit(f"not a snake_case code: {item.code!r}")
         by_code.setdefault(item.code, []).append(item)
-    reasons: dict[str, str] = dict(import_module("jittrust.core.reasons").REASONS)
     lines = [
         "# Codes",
         "",
@@ -118,9 +118,15 @@ def codes_page() -> str:
         "",
         "## Reasons of a verdict",
         "",
-        "| code | meaning |",
+        "The meaning is for people. The agent is told only the coarse code and its next step, so that a refusal is no oracle.",
+        "",
+        "| code | meaning | the agent is told |",
+        "|---|---|---|",
+        *(f"| `{code}` | {cell(reason.meaning)} | `{reason.agent}` |" for code, reason in sorted(REASONS.items())),
+        "",
+        "| the agent is told | and as a next step |",
         "|---|---|",
-        *(f"| `{code}` | {cell(meaning)} |" for code, meaning in sorted(reasons.items())),
+        *(f"| `{code}` | {cell(step)} |" for code, step in AGENT_NEXT.items()),
         "",
         "## Errors",
         "",

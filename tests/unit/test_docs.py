@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from jittrust.core.reasons import REASONS
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
@@ -33,16 +35,18 @@ def test_pages_made_from_the_code_are_fresh() -> None:
 
 
 def test_every_reason_that_the_code_gives_is_listed() -> None:
-    from jittrust.core.reasons import REASONS
-
     given = {
         match[1]
         for path in (ROOT / "src").rglob("*.py")
         for match in re.finditer(r"\bReason\(\s*(?:code=)?\"(\w+)\"", path.read_text(encoding="utf-8"))
     }
+    elsewhere = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py") if path.name != "reasons.py"
+    )
     page = (DOCS / "codes.md").read_text(encoding="utf-8")
 
     assert REASONS
+    assert [code for code in REASONS if f'"{code}"' not in elsewhere] == [], "a reason that is never given"
     assert sorted(given - set(REASONS)) == []
     assert [code for code in REASONS if f"`{code}`" not in page] == []
 
