@@ -1,0 +1,204 @@
+"""Lanes: what a shown pass means, and how the chain goes on. The rule everywhere is "always use the newest pass".
+
+| shown | judged |
+|---|---|
+| the live pass of an open lane | `fresh` |
+| no pass, an unreadable one, one of another grant or broker, one that was never given out | `challenge` |
+| the pass before the live one with the digest of the call that spent it, within the window, at most so many times | `resend` |
+| any other old pass, proof made no later than the successor's delivery + slack | `lost_race` |
+| any other old pass, proof made later | `reuse` |
+| the live pass of a closed lane | `closed` |
+
+An old pass never buys a call, whatever the proof says about its own time. Who holds no key never gets here: `core.grant.present` refuses first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from jittrust.core.errors import RefusedError
+from jittrust.core.grant.grant import Grant, Lane, PassBinding, PassStanding, Presentation, Shown
+from jittrust.core.grant.passes import PassId
+from jittrust.core.grant.states import GrantState
+from jittrust.core.units import Instant, Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class RotationRules:
+    """The numbers of rotation; rows of docs/scoring.md, table "Rotation".
+
+    Attributes:
+        retry_window: how long after a pass was spent the same call may fetch its answer again. 10 s; never above 30 s, because a window is time
+            in which a copied request is worth something (ADR on passes; 43 of 60 crashes had an honest client in it).
+        resends: how often, in that window. 3: the first retry, one after a reconnect, one for luck; a fourth is no longer a lost answer.
+        slack: how long after the successor was delivered a proof with the old pass still counts as a race lost. 2 s: covers one slow network
+            round trip and the whole seconds of `iat` (RFC 9449 §4.2), and no more.
+        idle: after which time unused a lane other than 0 closes. 5 s.
+        lost_answer: after which time a lane whose pass was never delivered counts as unused (its call died with the caller or the broker). 60 s.
+    """
+
+    retry_window: Seconds = Seconds(10)
+    resends: int = 3
+    slack: Seconds = Seconds(2)
+    idle: Seconds = Seconds(5)
+    lost_answer: Seconds = Seconds(60)
+
+
+def lane_asked(read: PassId | None, shown: Shown) -> int:
+    """Number of the lane that the broker must look up to judge what was shown: the pass's own; 0 when it names none of this grant."""
+    return read.lane if read is not None and read.grant == shown.grant else 0
+
+
+def judge(
+    lane: Lane | None,
+    read: PassId | None,
+    shown: Shown,
+    digest: str,
+    now: Instant,
+    successor_delivered: Instant | None,
+    rules: RotationRules,
+) -> Presentation:
+    """Say what the shown pass means.
+
+    Args:
+        lane: the lane `lane_asked` names, as stored; None if there is no such lane.
+        read: the pass, as `passes.read` understood it; None if the proof carried none or no readable one.
+        shown: what the caller showed, its signatures already checked.
+        digest: digest of the request that is shown with it.
+        now: when the request came.
+        successor_delivered: when the pass after the one shown was handed out (`Commit.delivered_at`); needed for old passes only. None where
+            nobody knows any more: then it was long ago, and the proof counts as late. The live pass is the exception: `lane` itself says
+            whether it has been delivered, and while it has not, nobody can be late.
+        rules: the numbers.
+    """
+    if lane is None:
+        return Presentation(PassStanding.CHALLENGE, lane_asked(read, shown), -1, "there is no such lane")
+    if shown.binding is PassBinding.GATEWAY:
+        standing = PassStanding.FRESH if lane.open else PassStanding.CLOSED
+        return Presentation(standing, lane.number, lane.seq, "the enforcement point keeps the chain")
+    if read is None:
+        why = "the proof carries no pass" if shown.presented is None else "the nonce is no pass of this broker"
+        return Presentation(PassStanding.CHALLENGE, lane.number, -1, why)
+    if read.grant != shown.grant or read.grant != lane.grant or read.lane != lane.number:
+        return Presentation(PassStanding.CHALLENGE, lane.number, -1, "the pass belongs to another grant or lane")
+    if read.seq > lane.seq:
+        return Presentation(PassStanding.CHALLENGE, lane.number, read.seq, "the pass is newer than the live one")
+    if read.seq == lane.seq:
+        if lane.open:
+            return Presentation(PassStanding.FRESH, lane.number, read.seq, "the live pass")
+        return Presentation(PassStanding.CLOSED, lane.number, read.seq, "the lane closed unused")
+    return _judge_old(lane, read, shown, digest, now, successor_delivered, rules)
+
+
+def _judge_old(
+    lane: Lane,
+    read: PassId,
+    shown: Shown,
+    digest: str,
+    now: Instant,
+    successor_delivered: Instant | None,
+    rules: RotationRules,
+) -> Presentation:
+    before_live = read.seq == lane.seq - 1
+    same = before_live and lane.digest != "" and lane.digest == digest
+    if same and lane.used_at is not None and now - lane.used_at <= rules.retry_window and lane.resends < rules.resends:
+        return Presentation(PassStanding.RESEND, lane.number, read.seq, "the same call asks for its answer again")
+    if before_live:
+        if lane.delivered is None:
+            why = "another call spent the pass and its answer is still on the way"
+            return Presentation(PassStanding.LOST_RACE, lane.number, read.seq, why)
+        delivered: Instant | None = lane.delivered
+    else:
+        delivered = successor_delivered
+    if delivered is not None and shown.iat is not None and shown.iat <= delivered + rules.slack:
+        why = "the proof was made before its sender could know the newer pass"
+        return Presentation(PassStanding.LOST_RACE, lane.number, read.seq, why)
+    why = "an old pass was shown after its successor had been delivered"
+    return Presentation(PassStanding.REUSE, lane.number, read.seq, why)
+
+
+def successor(lane: Lane, digest: str, use: str, now: Instant) -> Lane:
+    """The lane after its live pass was spent by the call `use` with `digest`: the next pass is live, not yet delivered."""
+    return replace(lane, seq=lane.seq + 1, issued=now, delivered=None, digest=digest, use=use, used_at=now, resends=0)
+
+
+def challenge(lane: Lane, now: Instant) -> Lane:
+    """The lane after a challenge: a new live pass that no call has paid for, handed out with the refusal itself.
+
+    The pass that was outstanding is old from now on, so that whoever did not ask for the challenge is noticed at the next use.
+    """
+    return replace(lane, seq=lane.seq + 1, issued=now, delivered=now, digest="", use="", used_at=None, resends=0)
+
+
+def deliverable(lane: Lane, seq: int) -> bool:
+    """Whether an answer may still carry the pass `seq` that its call put in place: only while it is the live one.
+
+    A pass that a challenge has replaced in the meantime is not handed out any more: its holder would show an old pass through no fault of
+    his own. An answer without a nonce leaves the client with the newest it has (RFC 9449 §8.2).
+    """
+    return lane.seq == seq
+
+
+def delivered(lane: Lane, now: Instant) -> Lane:
+    """The lane after its live pass was handed to the caller for the first time."""
+    return lane if lane.delivered is not None else replace(lane, delivered=now)
+
+
+def resent(lane: Lane, now: Instant) -> Lane:
+    """The lane after the answer of its last call was given again; the successor counts as delivered now."""
+    return replace(lane, resends=lane.resends + 1, delivered=now)
+
+
+def closed(lane: Lane) -> Lane:
+    """The lane, taking no more calls."""
+    return replace(lane, open=False)
+
+
+def may_open(grant: Grant, lanes: Iterable[Lane], now: Instant) -> bool:
+    """Whether one more lane may be opened now: the grant is active and in time, and fewer lanes are open than its authority allows."""
+    opened = sum(lane.open for lane in lanes if lane.grant == grant.id)
+    return grant.state is GrantState.ACTIVE and now < grant.expires and opened < grant.lanes
+
+
+def open_lane(grant: Grant, lanes: Iterable[Lane], now: Instant) -> tuple[Lane, int | None]:
+    """One more lane of the grant, its pass handed out with the answer, and the `after` of its `PutLane`.
+
+    A closed lane is opened again before a new number is taken. Its chain goes on: none of its passes ever comes back to life.
+
+    Args:
+        grant: the grant.
+        lanes: all its lanes, closed ones too.
+        now: the time.
+
+    Raises:
+        RefusedError: code `too_many_lanes`, or `grant_not_active`.
+    """
+    own = [lane for lane in lanes if lane.grant == grant.id]
+    if not may_open(grant, own, now):
+        if grant.state is not GrantState.ACTIVE or now >= grant.expires:
+            raise RefusedError("grant_not_active", f"the grant is {grant.state} or has run out")
+        raise RefusedError(
+            "too_many_lanes",
+            f"the grant allows {grant.lanes} lanes at once",
+            "Wait for a running call to end, or ask for a grant with more lanes.",
+        )
+    for lane in sorted(own, key=lambda lane: lane.number):
+        if not lane.open:
+            return replace(challenge(lane, now), open=True), lane.seq
+    number = max((lane.number for lane in own), default=-1) + 1
+    return Lane(grant.id, number, seq=0, issued=now, delivered=now), None
+
+
+def idle_lanes(lanes: Iterable[Lane], now: Instant, rules: RotationRules) -> tuple[Lane, ...]:
+    """The open lanes that are due to be closed: unused for longer than `idle` since their pass was delivered.
+
+    Lane 0 never closes. A lane whose pass is still on its way to the caller is in use, until `lost_answer` has passed.
+    """
+    return tuple(lane for lane in lanes if lane.open and lane.number != 0 and _unused(lane, now, rules))
+
+
+def _unused(lane: Lane, now: Instant, rules: RotationRules) -> bool:
+    if lane.delivered is None:
+        return now - lane.issued > rules.lost_answer
+    return now - lane.delivered > rules.idle
