@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: docs/codes.md and docs/settings.md.
+"""Writes the pages that are made from the code: codes, settings, and the JSON Schema of the configuration file.
 
 usage: scripts/docs.py [--check]     with --check nothing is written; exit 1 names the pages that are stale
 """
@@ -6,12 +6,18 @@ usage: scripts/docs.py [--check]     with --check nothing is written; exit 1 nam
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
+from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
+
+from jittrust.apps.settings import json_schema, overrides, setting_fields
 from jittrust.core.reasons import AGENT_NEXT, REASONS
 
 ROOT = Path(__file__).parents[1]
@@ -144,7 +150,57 @@ def codes_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"docs/codes.md": codes_page}
+def default(about: FieldInfo) -> str:
+    """What holds when the setting is not given; what depends on the machine is left to the description."""
+    if about.default_factory is not None or about.default is None or about.is_required():
+        return ""
+    value = about.default
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return ""
+    return f"`{value}`" if value != "" else ""
+
+
+def bounds(about: FieldInfo) -> str:
+    """What may be given."""
+    lowest = next((item.ge for item in about.metadata if isinstance(item, Ge)), None)
+    highest = next((item.le for item in about.metadata if isinstance(item, Le)), None)
+    if lowest is not None and highest is not None:
+        return f"{lowest}..{highest}"
+    choices = get_args(about.annotation) if get_origin(about.annotation) is Literal else ()
+    return ", ".join(f"`{choice}`" for choice in choices if choice)
+
+
+def settings_page() -> str:
+    """Every setting, from the model that reads the file."""
+    variable = {path: name for name, path in overrides().items()}
+    lines = [
+        "# Settings",
+        "",
+        MADE,
+        "One YAML file, given with `--config`; everything in it may be left out. Editors know it through",
+        "`# yaml-language-server: $schema=jittrust.schema.json` in the first line ([the schema](jittrust.schema.json)).",
+        "Paths are relative to the file. A variable of the environment overrides the file; lists in it are separated by commas.",
+        "",
+        "| setting | what it does | may be | default | environment |",
+        "|---|---|---|---|---|",
+    ]
+    for path, about in setting_fields():
+        if not isinstance(about, FieldInfo) or not about.description:
+            raise SystemExit(f"the setting {'.'.join(path)} has no description")
+        env = f"`{variable[path]}`" if path in variable else ""
+        name = ".".join(path)
+        lines.append(f"| `{name}` | {cell(about.description)} | {bounds(about)} | {default(about)} | {env} |")
+    return "\n".join(lines) + "\n"
+
+
+def schema_page() -> str:
+    """The JSON Schema of the configuration file, without what depends on this machine."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+PAGES = {"docs/codes.md": codes_page, "docs/settings.md": settings_page, "docs/jittrust.schema.json": schema_page}
 
 
 def main() -> int:

@@ -18,47 +18,13 @@ from jittrust import __version__
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "jittrust"
 CORE_MAY_IMPORT = {"cryptography", "joserfc", "jsonschema", "nacl", "re2", "referencing"}
+# fmt: off
 CORE_NEVER_IMPORTS = {
-    *(
-        "anyio",
-        "asyncio",
-        "concurrent",
-        "ftplib",
-        "http",
-        "importlib",
-        "io",
-        "logging",
-        "mmap",
-        "multiprocessing",
-        "os",
-    ),
-    *(
-        "pathlib",
-        "pickle",
-        "platform",
-        "queue",
-        "random",
-        "secrets",
-        "select",
-        "selectors",
-        "shutil",
-        "signal",
-        "smtplib",
-    ),
-    *(
-        "socket",
-        "socketserver",
-        "sqlite3",
-        "ssl",
-        "subprocess",
-        "sys",
-        "tempfile",
-        "threading",
-        "time",
-        "urllib",
-        "uuid",
-    ),
+    "anyio", "asyncio", "concurrent", "ftplib", "http.client", "http.server", "importlib", "io", "logging", "mmap", "multiprocessing", "os",
+    "pathlib", "pickle", "platform", "queue", "random", "secrets", "select", "selectors", "shutil", "signal", "smtplib", "socket",
+    "socketserver", "sqlite3", "ssl", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "uuid",
 }
+# fmt: on
 MOST_METHODS = 5
 EMPTY_WORDS = ("Manager", "Service", "Helper", "Util", "Utils")
 
@@ -115,7 +81,8 @@ def impure(found: Iterator[tuple[str, ast.Module]]) -> list[str]:
             top = module.split(".")[0]
             if top in {"jittrust", ""}:
                 continue
-            if top in CORE_NEVER_IMPORTS or (top not in sys.stdlib_module_names and top not in CORE_MAY_IMPORT):
+            never = any(module == name or module.startswith(f"{name}.") for name in CORE_NEVER_IMPORTS)
+            if never or (top not in sys.stdlib_module_names and top not in CORE_MAY_IMPORT):
                 faults.append(f"{name}: imports {module}")
     return faults
 

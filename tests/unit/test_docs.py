@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jittrust.apps.settings import setting_fields
 from jittrust.core.reasons import REASONS
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,14 @@ def test_every_reason_that_the_code_gives_is_listed() -> None:
     assert [code for code in REASONS if f'"{code}"' not in elsewhere] == [], "a reason that is never given"
     assert sorted(given - set(REASONS)) == []
     assert [code for code in REASONS if f"`{code}`" not in page] == []
+
+
+def test_there_are_at_most_forty_settings_and_the_page_names_each() -> None:
+    names = [".".join(path) for path, _ in setting_fields()]
+    page = (DOCS / "settings.md").read_text(encoding="utf-8")
+
+    assert 1 < len(names) <= 40
+    assert [name for name in names if f"`{name}`" not in page] == []
 
 
 def test_every_decision_has_its_own_number_and_is_in_the_list() -> None:
