@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
@@ -80,8 +80,12 @@ def time(_: Path) -> ThirdParty:
 
 
 def fetch(_: Path) -> ThirdParty:
-    """Allowed to fetch from the loopback, where the page of `local_page` is."""
-    return python_server("fetch", "mcp_server_fetch", "--allow-private-ips")
+    """Allowed to fetch from the loopback, where the page of `local_page` is.
+
+    It must not see a Node: its HTML extractor would run `npm install` at the first page.
+    """
+    plain = python_server("fetch", "mcp_server_fetch", "--allow-private-ips")
+    return replace(plain, command=("/usr/bin/env", "PATH=/nonexistent", *plain.command))
 
 
 def filesystem(folder: Path) -> ThirdParty:
