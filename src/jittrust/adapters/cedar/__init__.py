@@ -1,0 +1,1 @@
+"""Cedar: the language of the rules that people write."""

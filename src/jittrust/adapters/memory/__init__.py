@@ -1,0 +1,1 @@
+"""Everything in memory: the fakes that keep every promise but durability."""
