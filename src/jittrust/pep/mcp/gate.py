@@ -1,0 +1,866 @@
+"""The gate in front of one MCP server for one client session, whatever the transport.
+
+A transport hands each request of the client to `Gate.handle`, with a way to forward it. The gate asks the decision point, asks a person where
+it has to, lets out exactly the bytes that were judged, reports what came back before the client sees it, and answers for the refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Protocol
+
+from jittrust.core import strict_json
+from jittrust.core.approval import Approval, ApprovalState, ConfirmedBy
+from jittrust.core.authority.pin import definition_hash
+from jittrust.core.errors import BadInputError, JitError, RefusedError, UnavailableError
+from jittrust.core.grant.grant import PassBinding, Shown
+from jittrust.core.mission.mission import GoalSource
+from jittrust.core.model import Evaluation, Json, Subject
+from jittrust.core.units import Seconds
+from jittrust.pep.mcp import jsonrpc, translate
+from jittrust.pep.mcp.jsonrpc import MalformedMessageError, Message, MessageKind
+from jittrust.pep.mcp.translate import Passing
+from jittrust.ports.approvals import Answer, Approvals
+from jittrust.ports.decision_point import Decision, DecisionPoint, Outcome, Passage, Settled
+from jittrust.ports.missions import Missions
+from jittrust.ports.registry import Attachment, Registry
+
+KEPT_ANSWER_BYTES = 1024 * 1024
+"""Largest answer kept for a re-send."""
+_STATE = "jittrust."
+_STATES_KEPT = 256
+_MOST_PAGES = 200
+_MOST_TOOLS = 5000
+_MOST_GOAL_FORMS = 2  # a person who twice does not answer is not asked a third time
+
+
+class ClientFace(Protocol):
+    """How the gate reaches the client while it handles one of its requests."""
+
+    async def request(self, method: str, params: Mapping[str, Json], timeout: float) -> Mapping[str, Json] | None:
+        """Ask the client and return its result; None when it declined with an error, left, or `timeout` seconds passed."""
+        ...
+
+    async def notify(self, raw: bytes) -> None:
+        """Send the client a notification that belongs to the request at hand."""
+        ...
+
+
+class UpstreamFace(Protocol):
+    """How the gate asks the server something of its own."""
+
+    async def ask(self, method: str, params: Mapping[str, Json], timeout: float) -> Message:
+        """Send a request under an id that no client can have, and return the response.
+
+        Raises:
+            UnavailableError: no answer within `timeout` seconds, or the server is gone.
+        """
+        ...
+
+
+Forward = Callable[[bytes], Awaitable[Message]]
+
+
+@dataclass(frozen=True, slots=True)
+class GatePorts:
+    """The driving ports that a gate uses."""
+
+    decisions: DecisionPoint
+    registry: Registry
+    missions: Missions
+    approvals: Approvals
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """What a gate is told at its start.
+
+    Attributes:
+        server: name of the server behind the broker.
+        person: for whom the agent acts.
+        wait_s: how long a call waits for a person, in seconds, before it is refused with `approval_needed`.
+        elicit_s: how long the client may take to answer a form, in seconds.
+        elicit_risk: highest risk, 0..100, that the agent's own client may confirm.
+        upstream_s: how long the server may take to list its tools, in seconds.
+        repin_s: a tool list older than this many seconds is read again before a call.
+        session, goal, observe, pids: see `ports.registry.Attachment`.
+    """
+
+    server: str
+    person: str
+    wait_s: float = 20.0
+    elicit_s: float = 120.0
+    elicit_risk: int = 40
+    upstream_s: float = 10.0
+    repin_s: float = 60.0
+    session: str = ""
+    goal: str = ""
+    observe: bool = False
+    pids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What the client is told: `reply` are the bytes of its response; `decision` and `error` say why, for the transport's own status."""
+
+    reply: bytes
+    decision: Decision | None = None
+    error: JitError | None = None
+
+
+class _Question(StrEnum):
+    GOAL = "goal"
+    APPROVAL = "approval"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question that went out inside `input_required`. It is kept here and the client gets only an unguessable name for it."""
+
+    question: _Question
+    approval: str
+    method: str
+    digest: str
+    subject: str
+    holder: str
+    expires: float
+    state: bytes | None
+    answers: bytes | None
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call on its way through the gate."""
+
+    message: Message
+    shown: Shown | None
+    face: ClientFace | None
+    key: str
+    elicits: bool
+    asked_goal: bool = False
+    asked_approval: bool = False
+    waited: set[str] = field(default_factory=set)
+
+
+class Gate:
+    """One gate: one client session in front of one server (in the stateless revision: one caller).
+
+    `attached` is the id from `Registry.attach`, or the grant id where grants are shown on every request.
+    """
+
+    def __init__(
+        self,
+        ports: GatePorts,
+        settings: GateSettings,
+        upstream: UpstreamFace,
+        announce: Callable[[bytes], Awaitable[None]],
+        attached: str = "",
+    ) -> None:
+        self.attached = attached
+        self._ports = ports
+        self._settings = settings
+        self._upstream = upstream
+        self._announce = announce
+        self._joins = False
+        self._client = ""
+        self._elicits = False
+        self._goal_stated = False
+        self._goal_refused = 0
+        self._generation = -1
+        self._goal_lock = asyncio.Lock()
+        self._opened = False  # the client may be told things
+        self._has_tools = True
+        self._envelope: Mapping[str, Json] | None = None
+        self._pinned_at: float | None = None
+        self._stale = True
+        self._verified = True
+        self._pin_lock = asyncio.Lock()
+        self._definitions: dict[str, list[Mapping[str, Json]]] = {}
+        self._hashes: dict[str, str] = {}
+        self._listed: frozenset[str] = frozenset()
+        self._asked: dict[str, _Asked] = {}
+        self._behind: set[asyncio.Task[None]] = set()
+
+    # --- joining -----------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def subject(self) -> Subject:
+        """The agent behind this session, as far as it has introduced itself."""
+        return translate.agent_subject(self._client, self._settings.person)
+
+    async def open(self) -> None:
+        """Join the broker. Raises UnavailableError when it is not there."""
+        self._joins = True
+        await self._attach()
+
+    async def close(self) -> None:
+        """Leave; what is still going on in the background is ended."""
+        for task in tuple(self._behind):
+            task.cancel()
+        await asyncio.gather(*self._behind, return_exceptions=True)
+        if self._joins and self.attached:
+            with contextlib.suppress(JitError):
+                await self._ports.registry.detach(self.attached)
+
+    async def watch(self) -> None:
+        """Follow the person's mission for as long as the session lasts, and tell the client when its tool list has changed."""
+        while True:
+            try:
+                now = await self._ports.registry.changed(self.attached, self._generation, 25.0)
+            except UnavailableError:
+                await asyncio.sleep(1.0)
+                continue
+            except JitError:
+                await asyncio.sleep(1.0)
+                with contextlib.suppress(JitError):
+                    await self._rejoin()
+                continue
+            self._goal_stated = now.goal_stated
+            if now.generation == self._generation:
+                await asyncio.sleep(0)
+                continue
+            self._generation = now.generation
+            with contextlib.suppress(JitError):
+                await self._show_again()
+
+    async def _attach(self) -> None:
+        said = self._settings
+        attachment = Attachment(
+            said.person, self._client, said.server, said.pids, said.goal, said.observe, said.session
+        )
+        joined = await self._ports.registry.attach(attachment)
+        self.attached = joined.id
+        self._goal_stated, self._generation = joined.goal_stated, joined.generation
+
+    async def _rejoin(self) -> None:
+        """A broker that was started again does not know this session; tell it everything once more."""
+        if not self._joins:
+            return
+        await self._attach()
+        if self._definitions:
+            await self._show_again()
+
+    async def _introduced(self, message: Message) -> None:
+        """Take note of what the client says about itself."""
+        elicits = translate.can_elicit(message)
+        if elicits is not None:
+            self._elicits = elicits
+        if message.modern:
+            self._envelope = message.meta
+            self._opened = True
+        name = translate.client_name(message)
+        if name and name != self._client:
+            self._client = name
+            if self._joins:
+                await self._attach()
+
+    # --- the client's messages ---------------------------------------------------------------------------------------------------------
+
+    def notice_from_client(self, message: Message) -> bool:
+        """Whether a client's notification goes on to the server."""
+        if message.method == "notifications/initialized":
+            self._opened = True
+            if self._has_tools:
+                self._start(self._fresh())
+        return message.method in translate.FROM_CLIENT
+
+    async def notice_from_server(self, message: Message) -> bool:
+        """Whether a server's notification goes on to the client. A changed tool list is read and pinned before anybody hears of it."""
+        if message.method == "notifications/tools/list_changed":
+            self._stale = True
+            self._start(self._fresh())
+        return message.method.startswith("notifications/")
+
+    async def handle(
+        self,
+        message: Message,
+        shown: Shown | None,
+        face: ClientFace | None,
+        forward: Forward,
+        idempotency_key: str = "",
+    ) -> Handled:
+        """Carry one request of the client through.
+
+        Args:
+            message: the request.
+            shown: what the caller showed; None = this session's attachment stands for it.
+            face: how to reach the client meanwhile; None where that is not possible.
+            forward: sends bytes to the server and returns its final response; raises a JitError when there is none.
+            idempotency_key: the transport's, empty when it has none.
+
+        Never raises for a refusal. Cancelling the task cancels the call; if it had gone out it is settled as in doubt.
+        """
+        try:
+            if message.method == "initialize" or message.modern:
+                await self._introduced(message)
+            ask = self._ask(message, idempotency_key)
+            if isinstance(ask, Passing):
+                return await self._pass(message, ask, forward)
+            elicits = translate.can_elicit(message) if message.modern else self._elicits
+            call = _Call(message, shown, face, idempotency_key, bool(elicits))
+            return await self._call(call, ask, forward)
+        except MalformedMessageError as error:
+            return Handled(error.reply(), error=error)
+        except JitError as error:
+            return Handled(self._failed(message, error), error=error)
+
+    def _ask(self, message: Message, key: str) -> Evaluation | Passing:
+        return translate.to_evaluation(
+            message,
+            server=self._settings.server,
+            subject=self.subject,
+            evaluation_id=fresh_id(),
+            idempotency_key=key,
+        )
+
+    async def _pass(self, message: Message, passing: Passing, forward: Forward) -> Handled:
+        if passing is Passing.UNKNOWN:
+            error = BadInputError(
+                "method_unknown", f"the method {translate.safe_text(message.method, 80)} is not part of MCP"
+            )
+            reply = jsonrpc.error_reply(
+                message.id, jsonrpc.METHOD_NOT_FOUND, f"jittrust: {error.message}.", {"code": error.code}
+            )
+            return Handled(reply, error=error)
+        if passing is Passing.TOOL_LISTING:
+            await self._fresh()
+        answer = await forward(message.raw)
+        if answer.kind is not MessageKind.RESULT:
+            return Handled(answer.raw)
+        if passing is Passing.OPENING:
+            self._has_tools = translate.has_tools(answer)
+            return Handled(translate.opened(answer))
+        if passing is Passing.TOOL_LISTING:
+            return Handled(await self._narrowed(message, answer))
+        return Handled(answer.raw)
+
+    # --- one judged call ---------------------------------------------------------------------------------------------------------------
+
+    async def _call(self, call: _Call, ask: Evaluation, forward: Forward) -> Handled:
+        call.message, ask = await self._answered(call, ask)
+        if call.message.method == "tools/call" and ask.resource.id.startswith(f"{self._settings.server}/"):
+            await self._ready()
+        while True:
+            decision = await self._evaluate(ask, call.shown)
+            if call.shown is not None and decision.next_pass is not None:
+                # The caller has not got it yet: until it is answered, the gate spends its newest pass for it.
+                call.shown = replace(call.shown, presented=decision.next_pass)
+            self._noticed(decision)
+            if decision.passage is Passage.FORWARD:
+                return await self._let_out(call, ask, decision, forward)
+            if decision.passage is not Passage.ASK:
+                return self._turned_away(call.message, decision)
+            if ask.resource.id.startswith(f"{translate.OWN_SERVER}/"):
+                return Handled(_access_reply(call.message, decision.approval), decision)
+            asked = await self._ask_person(call, ask, decision)
+            if isinstance(asked, Handled):
+                return asked
+            ask = replace(ask, id=fresh_id())
+
+    async def _evaluate(self, ask: Evaluation, shown: Shown | None) -> Decision:
+        """Ask the decision point; a decision that arrives after the client has cancelled lets nothing out and is settled as failed."""
+        task = asyncio.ensure_future(self._evaluate_once(ask, shown))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._start(self._withdraw(task))
+            raise
+
+    async def _evaluate_once(self, ask: Evaluation, shown: Shown | None) -> Decision:
+        try:
+            return await self._ports.decisions.evaluate(ask, shown or self._own_shown())
+        except RefusedError as error:
+            if shown is not None or not self._joins or error.code != "invalid_token":
+                raise
+        await self._rejoin()
+        return await self._ports.decisions.evaluate(ask, self._own_shown())
+
+    async def _withdraw(self, task: asyncio.Task[Decision]) -> None:
+        with contextlib.suppress(JitError):
+            decision = await task
+            if decision.passage is Passage.FORWARD:
+                outcome = Outcome(Settled.FAILED, detail="cancelled before it went out")
+                await self._ports.decisions.settle(decision.evaluation, outcome)
+
+    def _own_shown(self) -> Shown:
+        return Shown(PassBinding.GATEWAY, attachment=self.attached)
+
+    def _noticed(self, decision: Decision) -> None:
+        if decision.mission and self._joins and decision.generation != self._generation:
+            self._start(self._show_again())
+
+    async def _let_out(self, call: _Call, ask: Evaluation, decision: Decision, forward: Forward) -> Handled:
+        message = call.message
+        if ask.resource.id.startswith(f"{translate.OWN_SERVER}/"):
+            reply = _access_reply(message, None)
+            await self._settle(decision, Outcome(Settled.COMPLETE, answer=reply))
+            return Handled(reply, decision)
+        try:
+            answer = await forward(message.raw)
+        except asyncio.CancelledError:
+            self._start(self._settle_quietly(decision, Outcome(Settled.IN_DOUBT, detail="cancelled by the client")))
+            raise
+        except JitError as error:
+            outcome = Outcome(Settled.IN_DOUBT, detail=translate.safe_text(error.message, 200))
+            await self._settle_quietly(decision, outcome)
+            return Handled(self._failed(message, error), decision, error)
+        refused = await self._embedded(call, answer)
+        reply = refused or answer.raw
+        try:
+            await asyncio.shield(self._settle(decision, _outcome(answer, reply)))
+        except JitError as error:
+            # What came back could not be read for provenance; later calls would take its values for the agent's own.
+            withheld = UnavailableError(
+                "result_withheld",
+                "the call was carried out, but its result could not be recorded and is held back",
+                "Do not repeat the call; tell the user.",
+            )
+            withheld.__cause__ = error
+            return Handled(self._failed(message, withheld), decision, withheld)
+        return Handled(reply, decision)
+
+    async def _settle(self, decision: Decision, outcome: Outcome) -> None:
+        await self._ports.decisions.settle(decision.evaluation, outcome)
+
+    async def _settle_quietly(self, decision: Decision, outcome: Outcome) -> None:
+        with contextlib.suppress(JitError):
+            await self._settle(decision, outcome)
+
+    async def _embedded(self, call: _Call, answer: Message) -> bytes | None:
+        """Judge what the server asks of the client inside its result; the reply that takes its place when one question is refused."""
+        for method, raw, params in translate.embedded_requests(answer):
+            error: JitError | None = None
+            if method not in translate.FROM_SERVER:
+                error = RefusedError(
+                    "server_request_refused", "the server asked the client for something that is not part of MCP"
+                )
+            else:
+                error = await self._judge_server(method, raw, params, call.shown)
+            if error is not None:
+                return self._failed(call.message, error)
+        return None
+
+    def _turned_away(self, message: Message, decision: Decision) -> Handled:
+        verdict = decision.verdict
+        if decision.passage is Passage.RESEND:
+            if decision.answer is not None and message.id is not None:
+                return Handled(jsonrpc.with_members(decision.answer, {"id": message.id}), decision)
+            words = "the same call went out already and its answer is not known"
+            reply = jsonrpc.error_reply(message.id, jsonrpc.CONFLICT, f"jittrust: {words}.", {"code": "in_doubt"})
+            return Handled(reply, decision)
+        if decision.passage is Passage.BUSY:
+            words = f"too many calls at once; try again in {decision.retry_after} s"
+            reply = jsonrpc.error_reply(message.id, jsonrpc.TOO_MANY, f"jittrust: {words}.", {"code": "busy"})
+            return Handled(reply, decision)
+        return Handled(_refusal(message, verdict.agent_code, verdict.agent_next, decision.approval), decision)
+
+    def _failed(self, message: Message, error: JitError) -> bytes:
+        return jsonrpc.failure_reply(message.id, error)
+
+    # --- asking a person ---------------------------------------------------------------------------------------------------------------
+
+    async def _ask_person(self, call: _Call, ask: Evaluation, decision: Decision) -> Handled | None:
+        """Ask; None when there is reason to evaluate again, else what the client is told."""
+        approval = decision.approval
+        if not self._goal_stated and call.elicits and not call.asked_goal and self._goal_refused < _MOST_GOAL_FORMS:
+            call.asked_goal = True
+            if call.message.modern:
+                if call.message.method in translate.INPUT_METHODS:
+                    return Handled(self._input_required(call, ask, _Question.GOAL, ""), decision)
+            elif await self._elicit_goal(call):
+                return None
+        if approval is None:
+            return self._turned_away(call.message, decision)
+        if approval.risk <= self._settings.elicit_risk and call.elicits and not call.asked_approval:
+            call.asked_approval = True
+            if call.message.modern:
+                if call.message.method in translate.INPUT_METHODS:
+                    return Handled(self._input_required(call, ask, _Question.APPROVAL, approval.id, approval), decision)
+            elif (done := await self._elicit_approval(call, approval)) is not None:
+                return None if done else self._denied(call.message, approval, decision)
+        if approval.id in call.waited:  # it was approved and is asked for again: something else changed meanwhile
+            return Handled(_refusal(call.message, "approval_needed", _NEXT, approval), decision)
+        call.waited.add(approval.id)
+        answered = await self._wait(call, approval)
+        if answered.state is ApprovalState.APPROVED:
+            return None
+        if answered.state is ApprovalState.DENIED:
+            return self._denied(call.message, approval, decision)
+        return Handled(_refusal(call.message, "approval_needed", _NEXT, approval), decision)
+
+    def _denied(self, message: Message, approval: Approval, decision: Decision) -> Handled:
+        words = "A person said no to this call. Go on without it."
+        return Handled(_refusal(message, "approval_denied", words, approval), decision)
+
+    async def _wait(self, call: _Call, approval: Approval) -> Approval:
+        """Wait for a person, telling the client now and then that it is not forgotten."""
+        left, token, told = self._settings.wait_s, call.message.progress_token, 0
+        answered = approval
+        while left > 0:
+            if token is not None and call.face is not None:
+                told += 1
+                words = f"Waiting for a person: jittrust approve {approval.id}"
+                # Far below 1, so that whatever the server counts afterwards is still an increase.
+                params: dict[str, Json] = {"progressToken": token, "progress": told * 1e-6, "message": words}
+                await call.face.notify(jsonrpc.notification("notifications/progress", params))
+            step = min(left, 5.0)
+            answered = await self._ports.approvals.wait(approval.id, Seconds(step))
+            if answered.state is not ApprovalState.WAITING:
+                break
+            left -= step
+        return answered
+
+    async def _elicit_goal(self, call: _Call) -> bool:
+        """Ask the person for the goal through a form; whether there is a goal now."""
+        if call.face is None:
+            return False
+        async with self._goal_lock:  # calls that come in together ask once
+            if self._goal_stated or self._goal_refused >= _MOST_GOAL_FORMS:
+                return self._goal_stated
+            answer = await call.face.request("elicitation/create", _goal_form(modern=False), self._settings.elicit_s)
+            return await self._take_goal(answer)
+
+    async def _take_goal(self, answer: Mapping[str, Json] | None) -> bool:
+        content = (answer or {}).get("content")
+        goal = content.get("goal") if isinstance(content, Mapping) else None
+        if (answer or {}).get("action") != "accept" or not isinstance(goal, str) or not goal.strip():
+            self._goal_refused += 1
+            return False
+        await self._ports.missions.say(self._settings.person, goal.strip(), GoalSource.ELICITATION, "")
+        self._goal_stated = True
+        return True
+
+    async def _elicit_approval(self, call: _Call, approval: Approval) -> bool | None:
+        if call.face is None:
+            return None
+        form = _approval_form(approval, modern=False)
+        answer = await call.face.request("elicitation/create", form, self._settings.elicit_s)
+        return await self._take_approval(answer, approval.id)
+
+    async def _take_approval(self, answer: Mapping[str, Json] | None, approval: str) -> bool | None:
+        """True: approved; False: denied; None: no answer that counts."""
+        action = (answer or {}).get("action")
+        content = (answer or {}).get("content")
+        approve = content.get("approve") if isinstance(content, Mapping) else None
+        if action == "decline" or (action == "accept" and approve is False):
+            said = False
+        elif action == "accept" and approve is True:
+            said = True
+        else:
+            return None
+        try:
+            await self._ports.approvals.answer(approval, Answer(said, self._settings.person, ConfirmedBy.CLIENT))
+        except RefusedError:  # the broker wants more than a click in the agent's own client
+            return None
+        except BadInputError:
+            return None
+        return said
+
+    # Revision 2026-07-28 has no requests from the server: the question is the result, and the answer comes with the next attempt. The state
+    # that the client carries is a random name; what it stands for stays here, so there is nothing in it to read, forge or use twice.
+
+    def _input_required(
+        self, call: _Call, ask: Evaluation, question: _Question, approval_id: str, approval: Approval | None = None
+    ) -> bytes:
+        now = asyncio.get_running_loop().time()
+        for name in [name for name, asked in self._asked.items() if asked.expires < now]:
+            del self._asked[name]
+        while len(self._asked) >= _STATES_KEPT:
+            del self._asked[next(iter(self._asked))]
+        name = _STATE + secrets.token_urlsafe(32)
+        raw = call.message.raw
+        self._asked[name] = _Asked(
+            question,
+            approval_id,
+            ask.action.name,
+            ask.digest,
+            ask.subject.id,
+            _holder(call.shown),
+            now + self._settings.elicit_s,
+            strict_json.raw_member(raw, ("params", "requestState")),
+            strict_json.raw_member(raw, ("params", "inputResponses")),
+        )
+        form = _goal_form(modern=True) if approval is None else _approval_form(approval, modern=True)
+        result: dict[str, Json] = {
+            "resultType": "input_required",
+            "inputRequests": {"jittrust": {"method": "elicitation/create", "params": form}},
+            "requestState": name,
+        }
+        return jsonrpc.result_reply(call.message.id or b"null", result)
+
+    async def _answered(self, call: _Call, ask: Evaluation) -> tuple[Message, Evaluation]:
+        """Take the answer to our own question out of a repeated request: the message and the question asked without it.
+
+        Raises:
+            MalformedMessageError: code `request_state_invalid`: unknown, used, too old, or given to another caller or for another call.
+        """
+        state = call.message.params.get("requestState")
+        if not isinstance(state, str) or not state.startswith(_STATE):
+            return call.message, ask
+        asked = self._asked.pop(state, None)
+        bare, again = call.message, ask
+        if asked is not None:
+            changes = {"requestState": asked.state, "inputResponses": asked.answers}
+            raw = jsonrpc.with_path(call.message.raw, ("params",), changes)
+            bare = jsonrpc.read_message(raw, max_bytes=len(raw))
+            judged = self._ask(bare, call.key)
+            again = judged if isinstance(judged, Evaluation) else ask
+        now = asyncio.get_running_loop().time()
+        if (
+            asked is None
+            or now > asked.expires
+            or asked
+            != replace(
+                asked,
+                method=again.action.name,
+                digest=again.digest,
+                subject=again.subject.id,
+                holder=_holder(call.shown),
+            )
+        ):
+            words = "requestState is unknown, used, too old or belongs to another call; call again without it"
+            raise MalformedMessageError("request_state_invalid", words, jsonrpc.INVALID_PARAMS, call.message.id)
+        responses = call.message.params.get("inputResponses")
+        answer = responses.get("jittrust") if isinstance(responses, Mapping) else None
+        answer = answer if isinstance(answer, Mapping) else None
+        if asked.question is _Question.GOAL:
+            call.asked_goal = True
+            await self._take_goal(answer)
+        else:
+            call.asked_goal = call.asked_approval = True
+            await self._take_approval(answer, asked.approval)
+        return bare, again
+
+    # --- the server's requests ---------------------------------------------------------------------------------------------------------
+
+    async def server_request(self, message: Message, shown: Shown | None, to_client: Forward) -> bytes:
+        """Carry a server's request of the client through; the response for the server."""
+        if message.method == "ping":
+            return (await to_client(message.raw)).raw
+        if message.method not in translate.FROM_SERVER:
+            return jsonrpc.error_reply(
+                message.id, jsonrpc.METHOD_NOT_FOUND, "jittrust: not a method of MCP.", {"code": "method_unknown"}
+            )
+        raw = strict_json.raw_member(message.raw, ("params",)) or b""
+        try:
+            error = await self._judge_server(message.method, raw, message.params, shown)
+            if error is not None:
+                return jsonrpc.failure_reply(message.id, error)
+            return (await to_client(message.raw)).raw
+        except JitError as error:
+            return jsonrpc.failure_reply(message.id, error)
+
+    async def _judge_server(
+        self, method: str, raw: bytes, params: Mapping[str, Json], shown: Shown | None
+    ) -> JitError | None:
+        ask = translate.from_server(
+            method, raw, params, server=self._settings.server, subject=self.subject, evaluation_id=fresh_id()
+        )
+        decision = await self._evaluate(ask, shown)
+        if decision.passage is Passage.FORWARD:
+            # Settled at once: what comes back is the client's own word to its server, nothing that the agent reads.
+            await self._settle(decision, Outcome(Settled.COMPLETE))
+            return None
+        return RefusedError(decision.verdict.agent_code, "the client does not answer this request", "")
+
+    # --- tool definitions --------------------------------------------------------------------------------------------------------------
+
+    async def _ready(self) -> None:
+        """Before a tool is called: its server's definitions are known, and not old.
+
+        Raises:
+            UnavailableError: code `tools_not_verified`: the server said that its tools changed and does not list them.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._pinned_at is not None and now - self._pinned_at > self._settings.repin_s:
+            self._stale = True
+        await self._fresh()
+        if not self._verified:
+            words = "the server changed its tools and does not list them"
+            raise UnavailableError("tools_not_verified", words, "Go on without this server.")
+
+    async def _fresh(self) -> None:
+        """Read and pin the server's whole tool list, unless that was done since it last changed."""
+        if not self._stale or not self._has_tools:
+            return
+        async with self._pin_lock:
+            if not self._stale:
+                return
+            self._stale = False
+            try:
+                found = await self._read_tools()
+            except UnavailableError:
+                self._stale = True
+                # At first sight nothing is pinned and the broker refuses what it does not know; later an old pin must not stand in.
+                self._verified = self._pinned_at is None
+                return
+            self._definitions = found
+            await self._pin()
+            self._verified = True
+            self._pinned_at = asyncio.get_running_loop().time()
+
+    async def _read_tools(self) -> dict[str, list[Mapping[str, Json]]]:
+        found: dict[str, list[Mapping[str, Json]]] = {}
+        cursor: Json = None
+        for _ in range(_MOST_PAGES):
+            params: dict[str, Json] = {} if cursor is None else {"cursor": cursor}
+            if self._envelope is not None:
+                params["_meta"] = _own_envelope(self._envelope)
+            answer = await self._upstream.ask("tools/list", params, self._settings.upstream_s)
+            if answer.kind is not MessageKind.RESULT:
+                break  # it has no tools, or will not say so
+            _add(found, translate.definitions(answer))
+            cursor = answer.result.get("nextCursor")
+            if cursor is None or len(found) > _MOST_TOOLS:
+                break
+        return found
+
+    async def _pin(self) -> bool:
+        """Show the broker every definition; whether the set of listed tools became another."""
+        shown = [definition for versions in self._definitions.values() for definition in versions]
+        standings = await self._ports.registry.show_tools(self.attached, shown)
+        refused = {standing.tool for standing in standings if not standing.listed}
+        listed = frozenset(standing.tool for standing in standings if standing.listed) - refused
+        # One name with two definitions in one list is no definition at all.
+        listed -= {name for name, versions in self._definitions.items() if len(versions) > 1}
+        before, self._listed = self._listed, listed
+        self._hashes = {name: definition_hash(versions[-1]) for name, versions in self._definitions.items()}
+        return before != listed
+
+    async def _show_again(self) -> None:
+        """The mission changed: find out what may be listed now, and tell the client if that is something else."""
+        if self._pinned_at is None:
+            return
+        async with self._pin_lock:
+            changed = await self._pin()
+        if changed and self._opened:
+            await self._announce(jsonrpc.notification("notifications/tools/list_changed"))
+
+    async def _narrowed(self, message: Message, answer: Message) -> bytes:
+        """The list as this client may see it. Definitions that differ from what the gate itself was shown are pinned first."""
+        page: dict[str, list[Mapping[str, Json]]] = {}
+        _add(page, translate.definitions(answer))
+        seen = {name: [definition_hash(version) for version in versions] for name, versions in page.items()}
+        if any(hashes != [self._hashes.get(name)] for name, hashes in seen.items()) or self._pinned_at is None:
+            async with self._pin_lock:
+                self._definitions |= page
+                await self._pin()
+                if self._pinned_at is None:
+                    self._pinned_at = asyncio.get_running_loop().time()
+        return translate.narrowed_listing(answer, self._listed.__contains__, modern=message.modern)
+
+    def _start(self, work: Awaitable[None]) -> None:
+        async def quietly() -> None:
+            with contextlib.suppress(JitError):
+                await work
+
+        task = asyncio.ensure_future(quietly())
+        self._behind.add(task)
+        task.add_done_callback(self._behind.discard)
+
+
+def fresh_id() -> str:
+    """A new id for an evaluation."""
+    return f"c-{secrets.token_hex(8)}"
+
+
+_NEXT = "A person has to confirm this call. Tell the user, then repeat the same call, or go on without it."
+
+
+def _add(found: dict[str, list[Mapping[str, Json]]], tools: Sequence[Mapping[str, Json]]) -> None:
+    for tool in tools:
+        versions = found.setdefault(str(tool["name"]), [])
+        if tool not in versions:
+            versions.append(tool)
+
+
+def _holder(shown: Shown | None) -> str:
+    return "" if shown is None else f"{shown.grant}\n{shown.jkt}\n{shown.attachment}"
+
+
+def _own_envelope(envelope: Mapping[str, Json]) -> Mapping[str, Json]:
+    prefix = jsonrpc.MCP_META
+    return {
+        prefix + "protocolVersion": envelope.get(prefix + "protocolVersion", jsonrpc.MODERN),
+        prefix + "clientCapabilities": {},
+        prefix + "clientInfo": {"name": "jittrust", "version": "0"},
+    }
+
+
+def _outcome(answer: Message, reply: bytes) -> Outcome:
+    if answer.kind is MessageKind.ERROR:
+        error = answer.body.get("error")
+        said = error.get("message") if isinstance(error, Mapping) else None
+        words = said if isinstance(said, str) else ""
+        texts = (words,) if words else ()
+        kept = reply if len(reply) <= KEPT_ANSWER_BYTES else None
+        return Outcome(Settled.FAILED, texts, answer=kept, detail=translate.safe_text(words, 200))
+    return Outcome(
+        Settled.COMPLETE,
+        translate.texts_of(answer.result),
+        answer.result.get("structuredContent"),
+        reply if len(reply) <= KEPT_ANSWER_BYTES else None,
+    )
+
+
+def _refusal(message: Message, code: str, words: str, approval: Approval | None) -> bytes:
+    """What the agent is told: a code and a generic next step, never facts or scores."""
+    if approval is not None:
+        words = f"{words} Approval: {approval.id}."
+    text = f"jittrust: {code}. {words}"
+    decided: dict[str, Json] = {"code": code}
+    if approval is not None:
+        decided["approval"] = approval.id
+    if message.method == "tools/call" and message.id is not None:
+        return jsonrpc.tool_reply(
+            message.id, text, error=True, meta={jsonrpc.META + "decision": decided}, modern=message.modern
+        )
+    return jsonrpc.error_reply(message.id, jsonrpc.REFUSED, text, decided)
+
+
+def _access_reply(message: Message, approval: Approval | None) -> bytes:
+    words = (
+        "Your request is recorded for the person in charge. Nothing is allowed until they decide; go on with what is."
+    )
+    if approval is not None:
+        words = f"{words} They can answer with: jittrust approve {approval.id}"
+    meta: dict[str, Json] = {"code": "recorded"}
+    if approval is not None:
+        meta["approval"] = approval.id
+    return jsonrpc.tool_reply(
+        message.id or b"null",
+        f"jittrust: {words}",
+        error=False,
+        meta={jsonrpc.META + "decision": meta},
+        modern=message.modern,
+    )
+
+
+def _goal_form(*, modern: bool) -> Mapping[str, Json]:
+    goal: dict[str, Json] = {
+        "type": "string",
+        "title": "Goal",
+        "description": "In your own words: what should the agent get done?",
+        "minLength": 3,
+        "maxLength": 2000,
+    }
+    form: dict[str, Json] = {
+        "message": "jittrust: the agent wants to act, and nobody has said what for. What is it working on?",
+        "requestedSchema": {"type": "object", "properties": {"goal": goal}, "required": ["goal"]},
+    }
+    return form | ({"mode": "form"} if modern else {})
+
+
+def _approval_form(approval: Approval, *, modern: bool) -> Mapping[str, Json]:
+    approve: dict[str, Json] = {"type": "boolean", "title": "Let this one call through", "default": False}
+    target = translate.safe_text(approval.target, 120)
+    form: dict[str, Json] = {
+        "message": f"jittrust: the agent wants to call {target}: {translate.safe_text(approval.text, 800)} Let it through?",
+        "requestedSchema": {"type": "object", "properties": {"approve": approve}, "required": ["approve"]},
+    }
+    return form | ({"mode": "form"} if modern else {})
