@@ -1,0 +1,92 @@
+"""Reads back everything stored."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+from jittrust.adapters.sqlite.codec import decode
+from jittrust.core.approval import Approval
+from jittrust.core.authority.pin import ToolPin
+from jittrust.core.grant.grant import Grant, Lane
+from jittrust.core.grant.states import GrantState
+from jittrust.core.history import History
+from jittrust.core.mission.mission import Mission
+from jittrust.core.response.session import Standing
+from jittrust.core.units import Gas, Instant
+from jittrust.ports.commit import StoredState
+
+
+def read_state(db: sqlite3.Connection) -> StoredState:
+    """Everything a broker needs, as one consistent picture.
+
+    Raises:
+        UnavailableError: code `store_unavailable`: a value cannot be read.
+        sqlite3.Error: as SQLite says.
+    """
+    return StoredState(
+        missions={name: decode(Mission, body) for name, body in db.execute("SELECT id, body FROM mission")},
+        grants={
+            name: replace(decode(Grant, body), state=GrantState(state), gas_left=Gas(gas))
+            for name, state, gas, body in db.execute("SELECT id, state, gas_left, body FROM access_grant")
+        },
+        lanes={(lane.grant, lane.number): lane for lane in _lanes(db)},
+        standings={name: decode(Standing, body) for name, body in db.execute("SELECT mission, body FROM standing")},
+        approvals={name: decode(Approval, body) for name, body in db.execute("SELECT id, body FROM approval")},
+        pins={
+            (server, tool): decode(ToolPin, body)
+            for server, tool, body in db.execute("SELECT server, tool, body FROM pin")
+        },
+        histories=_histories(db),
+        pass_generation=db.execute("SELECT pass_generation FROM meta").fetchone()[0],
+    )
+
+
+def read_handed(db: sqlite3.Connection, grant: str, lane: int, seq: int) -> Instant | None:
+    """When a pass was handed out, live or retired; None if there never was such a pass."""
+    found = db.execute(
+        "SELECT coalesce(delivered, issued) FROM lane WHERE grant_id = ?1 AND number = ?2 AND seq = ?3"
+        " UNION ALL SELECT handed FROM retired_pass WHERE grant_id = ?1 AND lane = ?2 AND seq = ?3",
+        (grant, lane, seq),
+    ).fetchone()
+    return None if found is None else Instant(found[0])
+
+
+def _lanes(db: sqlite3.Connection) -> list[Lane]:
+    rows = db.execute(
+        "SELECT grant_id, number, seq, issued, delivered, digest, use_id, used_at, resends, is_open FROM lane"
+    )
+    return [
+        Lane(
+            grant=grant,
+            number=number,
+            seq=seq,
+            issued=Instant(issued),
+            delivered=None if delivered is None else Instant(delivered),
+            digest=digest,
+            use=use,
+            used_at=None if used_at is None else Instant(used_at),
+            resends=resends,
+            open=bool(is_open),
+        )
+        for grant, number, seq, issued, delivered, digest, use, used_at, resends, is_open in rows
+    ]
+
+
+def _histories(db: sqlite3.Connection) -> dict[str, History]:
+    counts: dict[tuple[str, str], dict[Any, int]] = defaultdict(dict)
+    for agent, kind, word, tool, calls in db.execute("SELECT agent, kind, word, tool, calls FROM history"):
+        counts[agent, kind][(word, tool) if kind == "after" else word] = calls
+    return {
+        agent: History(
+            calls=calls,
+            by_tool=counts[agent, "tool"],
+            by_intent=counts[agent, "intent"],
+            after=counts[agent, "after"],
+            by_value=counts[agent, "value"],
+            last_tool=last_tool,
+        )
+        for agent, calls, last_tool in db.execute("SELECT id, calls, last_tool FROM agent")
+    }

@@ -1,0 +1,220 @@
+"""Each `Write` of the port as SQL inside a transaction that somebody else began and ends.
+
+A condition is the WHERE of the statement that acts on it, and RETURNING tells whether it held: there is no moment between looking and writing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import assert_never
+
+from jittrust.adapters.sqlite.codec import encode
+from jittrust.core.approval import APPROVAL_MOVES, Approval, ApprovalState
+from jittrust.core.errors import ConflictError, GasExhaustedError, NotFoundError, PassSupersededError
+from jittrust.core.grant.grant import Lane
+from jittrust.core.grant.states import GRANT_MOVES, GrantState
+from jittrust.core.states import move
+from jittrust.core.units import Gas
+from jittrust.ports.commit import (
+    AddHistory,
+    MoveGrant,
+    OpenGrant,
+    PutApproval,
+    PutLane,
+    PutMission,
+    PutPin,
+    PutStanding,
+    SpendPass,
+    Write,
+)
+
+_RETIRE = """
+    INSERT INTO retired_pass (grant_id, lane, seq, use_id, digest, price, retired, handed)
+    SELECT grant_id, number, seq, ?, ?, ?, ?, coalesce(delivered, issued) FROM lane
+    WHERE grant_id = ? AND number = ? AND seq = ? AND is_open >= ? RETURNING seq"""
+_SUCCEED = """
+    UPDATE lane SET seq = seq + 1, issued = ?, delivered = NULL, digest = ?, use_id = ?, used_at = ?, resends = 0
+    WHERE grant_id = ? AND number = ? AND seq = ? AND is_open = 1 RETURNING seq"""
+_DEBIT = """
+    UPDATE access_grant SET gas_left = gas_left - :price
+    WHERE id = :grant AND gas_left >= :price AND state = 'active'
+        AND EXISTS (SELECT 1 FROM mission WHERE mission.id = access_grant.mission AND mission.state = 'active')
+    RETURNING gas_left"""
+_DEBIT_REFUSED = "UPDATE access_grant SET gas_left = max(0, gas_left - ?) WHERE id = ? RETURNING gas_left"
+_ADD_LANE = """
+    INSERT INTO lane (seq, issued, delivered, digest, use_id, used_at, resends, is_open, grant_id, number)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq"""
+_CHANGE_LANE = """
+    UPDATE lane SET seq = ?, issued = ?, delivered = ?, digest = ?, use_id = ?, used_at = ?, resends = ?, is_open = ?
+    WHERE grant_id = ? AND number = ? AND seq = ? RETURNING seq"""
+_COUNT_AGENT = """
+    INSERT INTO agent (id, calls, last_tool) VALUES (?, 1, ?)
+    ON CONFLICT (id) DO UPDATE SET calls = calls + 1, last_tool = excluded.last_tool"""
+_COUNT = """
+    INSERT INTO history (agent, kind, word, tool, calls) VALUES (?, ?, ?, ?, 1)
+    ON CONFLICT (agent, kind, word, tool) DO UPDATE SET calls = calls + 1"""
+
+
+def apply_write(db: sqlite3.Connection, write: Write) -> Gas | None:
+    """Carry out one write; give what is left of the grant after a `SpendPass`.
+
+    Raises:
+        PassSupersededError, GasExhaustedError, ConflictError, NotFoundError: as the port says. The caller rolls back.
+        sqlite3.Error: as SQLite says.
+    """
+    match write:
+        case SpendPass():
+            return _spend(db, write)
+        case PutMission():
+            _put_mission(db, write)
+        case OpenGrant():
+            _open_grant(db, write)
+        case MoveGrant():
+            _move_grant(db, write)
+        case PutLane():
+            _put_lane(db, write)
+        case PutStanding():
+            db.execute("REPLACE INTO standing (mission, body) VALUES (?, ?)", (write.mission, encode(write.standing)))
+        case PutApproval():
+            _put_approval(db, write.approval)
+        case PutPin():
+            pin = write.pin
+            db.execute("REPLACE INTO pin (server, tool, body) VALUES (?, ?, ?)", (pin.server, pin.tool, encode(pin)))
+        case AddHistory():
+            _count(db, write)
+        case _:
+            assert_never(write)
+    return None
+
+
+def _spend(db: sqlite3.Connection, spend: SpendPass) -> Gas:
+    place = (spend.grant, spend.lane, spend.seq)
+    at = float(spend.at)
+    _retire(db, (spend.use, spend.digest, int(spend.price), at), place, only_open=True)
+    if not db.execute(_SUCCEED, (at, spend.digest, spend.use, at, *place)).fetchall():
+        raise _superseded()
+    if not spend.goes_out:
+        left = db.execute(_DEBIT_REFUSED, (int(spend.price), spend.grant)).fetchall()
+        if not left:
+            raise _no_such_grant(spend.grant)
+        return Gas(left[0][0])
+    left = db.execute(_DEBIT, {"price": int(spend.price), "grant": spend.grant}).fetchall()
+    if left:
+        return Gas(left[0][0])
+    found = db.execute(
+        "SELECT access_grant.state, mission.state, gas_left FROM access_grant"
+        " LEFT JOIN mission ON mission.id = access_grant.mission WHERE access_grant.id = ?",
+        (spend.grant,),
+    ).fetchone()
+    if found is None:
+        raise _no_such_grant(spend.grant)
+    if found[:2] != ("active", "active"):
+        raise ConflictError("not_active", "the grant or its mission is not active")
+    raise GasExhaustedError("gas_exhausted", f"this costs {spend.price} gas, {found[2]} are left")
+
+
+def _retire(
+    db: sqlite3.Connection, why: tuple[str, str, int, float], place: tuple[str, int, int], *, only_open: bool
+) -> None:
+    try:
+        retired = db.execute(_RETIRE, (*why, *place, int(only_open))).fetchall()
+    except sqlite3.IntegrityError:
+        raise _superseded() from None
+    if not retired:
+        raise _superseded()
+
+
+def _put_mission(db: sqlite3.Connection, write: PutMission) -> None:
+    mission = write.mission
+    if write.after is None:
+        sql = (
+            "INSERT INTO mission (state, generation, body, id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id"
+        )
+        condition: tuple[int, ...] = ()
+    else:
+        sql = "UPDATE mission SET state = ?, generation = ?, body = ? WHERE id = ? AND generation = ? RETURNING id"
+        condition = (write.after,)
+    if not db.execute(
+        sql, (mission.state.value, mission.generation, encode(mission), mission.id, *condition)
+    ).fetchall():
+        raise ConflictError("stale_generation", f"mission {mission.id} was changed meanwhile")
+
+
+def _open_grant(db: sqlite3.Connection, write: OpenGrant) -> None:
+    grant = write.grant
+    opened = db.execute(
+        "INSERT INTO access_grant (id, mission, request, state, gas_left, body) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING RETURNING id",
+        (grant.id, grant.mission, grant.request, grant.state.value, int(grant.gas_left), encode(grant)),
+    ).fetchall()
+    if not opened or not db.execute(_ADD_LANE, _lane_row(write.lane)).fetchall():
+        raise ConflictError("grant_exists", "there is a grant with this id or for this request already")
+
+
+def _move_grant(db: sqlite3.Connection, write: MoveGrant) -> None:
+    found = db.execute("SELECT state FROM access_grant WHERE id = ?", (write.grant,)).fetchone()
+    if found is None:
+        raise _no_such_grant(write.grant)
+    to = move(GRANT_MOVES, GrantState(found[0]), write.to)
+    db.execute("UPDATE access_grant SET state = ? WHERE id = ?", (to.value, write.grant))
+
+
+def _put_lane(db: sqlite3.Connection, write: PutLane) -> None:
+    lane = write.lane
+    if write.after is None:
+        if not db.execute(_ADD_LANE, _lane_row(lane)).fetchall():
+            raise _superseded()
+        if db.execute("SELECT 1 FROM access_grant WHERE id = ?", (lane.grant,)).fetchone() is None:
+            raise _no_such_grant(lane.grant)
+        return
+    if lane.seq != write.after:
+        _retire(db, ("", "", 0, float(lane.issued)), (lane.grant, lane.number, write.after), only_open=False)
+        if lane.seq != write.after + 1:
+            raise ConflictError("illegal_move", f"a lane goes from pass {write.after} to the next one only")
+    if not db.execute(_CHANGE_LANE, (*_lane_row(lane), write.after)).fetchall():
+        raise _superseded()
+
+
+def _put_approval(db: sqlite3.Connection, approval: Approval) -> None:
+    found = db.execute("SELECT state FROM approval WHERE id = ?", (approval.id,)).fetchone()
+    if found is not None:
+        stored = ApprovalState(found[0])
+        # What has ended stays as it is, so an approval is used once even when two calls wait for it.
+        if stored is not approval.state or not APPROVAL_MOVES[stored]:
+            move(APPROVAL_MOVES, stored, approval.state)
+    db.execute(
+        "REPLACE INTO approval (id, state, body) VALUES (?, ?, ?)",
+        (approval.id, approval.state.value, encode(approval)),
+    )
+
+
+def _count(db: sqlite3.Connection, add: AddHistory) -> None:
+    agent = add.agent
+    db.execute(_COUNT_AGENT, (agent, add.tool))
+    rows = [(agent, "tool", add.tool, ""), (agent, "intent", add.intent, ""), (agent, "after", add.previous, add.tool)]
+    rows += [(agent, "value", value, "") for value in add.values]
+    for row in rows:
+        db.execute(_COUNT, row)
+
+
+def _lane_row(lane: Lane) -> tuple[object, ...]:
+    return (
+        lane.seq,
+        float(lane.issued),
+        None if lane.delivered is None else float(lane.delivered),
+        lane.digest,
+        lane.use,
+        None if lane.used_at is None else float(lane.used_at),
+        lane.resends,
+        int(lane.open),
+        lane.grant,
+        lane.number,
+    )
+
+
+def _superseded() -> PassSupersededError:
+    return PassSupersededError("pass_superseded", "this pass is not the live one of its lane")
+
+
+def _no_such_grant(grant: str) -> NotFoundError:
+    return NotFoundError("no_such_grant", f"there is no grant {grant}")

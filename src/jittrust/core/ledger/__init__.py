@@ -1,0 +1,1 @@
+"""Tamper-evident record: canonical JSON, hash chain, Merkle tree, signed checkpoints."""

@@ -1,0 +1,249 @@
+"""Ledger records: one canonical spelling, a place in the chain, and the five links that explain an action.
+
+A record is a JSON object. Its leaf (what is hashed and stored) is that object with two members more, in canonical JSON:
+
+- `index`: its place in the ledger, from 0;
+- `prev`: the RFC 6962 leaf hash of the record before it, 64 hex digits; 64 zeros for the first.
+
+`prev` is the leaf hash of the tree and not a second, plain hash: every record then vouches for the tree leaf before it, so that an edited record
+can be named exactly from the records behind it and the signed root (`core.ledger.verify`).
+
+Canonical JSON is RFC 8785 (JCS): members sorted by UTF-16 code units, no white space, numbers as ECMAScript prints them. Two things are refused
+that JCS would take: whole numbers beyond ±2^53, which other readers round, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from json.encoder import encode_basestring
+from typing import cast
+
+from jittrust.core.errors import BadInputError
+from jittrust.core.ledger.tree import leaf_hash
+from jittrust.core.model import Json
+
+FIRST_PREV = "0" * 64
+MOST_DEPTH = 64
+_MOST_WHOLE = 2**53
+_HEX64 = re.compile(r"[0-9a-f]{64}\Z")
+_KIND = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_LONGEST_PLAIN = 21  # ECMAScript Number::toString: from 10^21 on the exponent form
+_SMALLEST_PLAIN = -6  # and below 10^-6
+
+
+class RecordKind(StrEnum):
+    """What a record tells. Closed for those who write; a reader lets other words pass, so that an old verifier reads a newer ledger."""
+
+    BROKER = "broker"  # the broker itself: started, stopped, taken over, store found older than the fence
+    MISSION = "mission"  # a mission was proposed, approved, changed or ended
+    GRANT = "grant"  # a grant was issued, ended, or a lane opened
+    EVALUATION = "evaluation"  # a call was judged and paid for; before it goes out
+    OUTCOME = "outcome"  # what came back of a call that went out
+    RESEND = "resend"  # the same answer given again, nothing debited
+    CHALLENGE = "challenge"  # a pass was replaced because the caller had none that lives
+    LOST_RACE = "lost_race"  # an old pass inside the slack: counted
+    REUSE = "reuse"  # an old pass outside the slack: alarm
+    RESPONSE = "response"  # the session's response moved
+    APPROVAL = "approval"  # a question to a person was asked, answered, used
+    PIN = "pin"  # a tool definition was seen, changed, approved
+
+
+# These say why an action was let through or not, so they carry the links.
+LINKED_KINDS = frozenset({RecordKind.EVALUATION, RecordKind.OUTCOME, RecordKind.RESEND})
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The five links from a person's words to what was done.
+
+    Attributes:
+        prompt: the words: mission id and generation under which they were said (`m-…#2`), or empty when no goal was stated.
+        intent: intent code of the call (`K.read` …).
+        policy: what decided: authority entry (`e-…`) or the rule's name.
+        grant: grant, lane and pass number that paid (`g-…/0/17`).
+        action: method and target (`tools/call files/read_file`).
+    """
+
+    prompt: str
+    intent: str
+    policy: str
+    grant: str
+    action: str
+
+    def to_json(self) -> dict[str, Json]:
+        """The member `links` of a record."""
+        return {
+            "prompt": self.prompt,
+            "intent": self.intent,
+            "policy": self.policy,
+            "grant": self.grant,
+            "action": self.action,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRecord:
+    """A record read back. `body` is the record as it was written, without `index` and `prev`."""
+
+    index: int
+    prev: str
+    kind: str
+    links: Links | None
+    body: Mapping[str, Json]
+
+
+def canonical(body: Mapping[str, Json]) -> bytes:
+    """Return `body` in canonical JSON (RFC 8785), UTF-8.
+
+    Raises:
+        BadInputError: code `not_canonical`: NaN or infinity, a whole number beyond ±2^53, a lone surrogate, a member name that is no string,
+            a value JSON does not have, or more than 64 levels.
+    """
+    parts: list[str] = []
+    _write(body, parts, MOST_DEPTH)
+    try:
+        return "".join(parts).encode()
+    except UnicodeEncodeError:
+        raise BadInputError("not_canonical", "a record holds half a surrogate pair") from None
+
+
+def leaf(body: Mapping[str, Json], index: int, prev: str) -> bytes:
+    """Return the leaf of a record: `body` with its place, canonical.
+
+    Args:
+        body: the record; must have a `kind` and neither `index` nor `prev`.
+        index: its place, >= 0.
+        prev: `link(leaf before)`, `FIRST_PREV` for index 0.
+
+    Raises:
+        BadInputError: code `not_canonical` (see `canonical`) or `bad_record`.
+    """
+    if "index" in body or "prev" in body:
+        raise BadInputError("bad_record", "a record brings no `index` and no `prev`: the ledger gives them")
+    kind = body.get("kind")
+    if not isinstance(kind, str) or not _KIND.match(kind):
+        raise BadInputError("bad_record", f"a record needs a `kind`, a snake_case word, not {kind!r}")
+    return canonical({**body, "index": index, "prev": prev})
+
+
+def link(before: bytes) -> str:
+    """What the record after leaf `before` carries as `prev`: its RFC 6962 leaf hash, 64 hex digits."""
+    return leaf_hash(before).hex()
+
+
+def check_record(entry: bytes) -> LedgerRecord:
+    """Read a leaf back and check it whole: canonical spelling, place, kind, links.
+
+    Raises:
+        BadInputError: code `bad_record`, or `missing_link` when a record that explains an action lacks one of the five links.
+    """
+    try:
+        read = json.loads(entry)
+    except (ValueError, RecursionError):
+        raise BadInputError("bad_record", "a record is not JSON") from None
+    if not isinstance(read, dict):
+        raise BadInputError("bad_record", "a record is not a JSON object")
+    body = cast("dict[str, Json]", read)
+    if canonical(body) != entry:
+        raise BadInputError("bad_record", "a record is not in canonical JSON")
+    index, prev, kind = body.pop("index", None), body.pop("prev", None), body.get("kind")
+    if isinstance(index, bool) or not isinstance(index, int) or index < 0:
+        raise BadInputError("bad_record", f"`index` is not a place: {index!r}")
+    if not isinstance(prev, str) or not _HEX64.match(prev):
+        raise BadInputError("bad_record", "`prev` is not 64 hex digits")
+    if not isinstance(kind, str) or not _KIND.match(kind):
+        raise BadInputError("bad_record", f"`kind` is not a word: {kind!r}")
+    return LedgerRecord(index, prev, kind, _links(kind, body.get("links")), body)
+
+
+def _links(kind: str, found: Json) -> Links | None:
+    if found is None and kind not in LINKED_KINDS:
+        return None
+    if not isinstance(found, Mapping):
+        raise BadInputError("missing_link", f"a record of kind `{kind}` has no `links`")
+    values: dict[str, str] = {}
+    for name in Links.__dataclass_fields__:
+        value = found.get(name)
+        if not isinstance(value, str):
+            raise BadInputError("missing_link", f"a record of kind `{kind}` lacks the link `{name}`")
+        values[name] = value
+    return Links(**values)
+
+
+def _write(value: Json, parts: list[str], depth: int) -> None:
+    if isinstance(value, str):
+        parts.append(encode_basestring(value))
+    elif value is None:
+        parts.append("null")
+    elif isinstance(value, bool):
+        parts.append("true" if value else "false")
+    elif isinstance(value, int):
+        if not -_MOST_WHOLE <= value <= _MOST_WHOLE:
+            raise BadInputError("not_canonical", "a record holds a whole number beyond ±2^53")
+        parts.append(int.__repr__(value))
+    elif isinstance(value, float):
+        parts.append(_number(float(value)))
+    elif depth == 0:
+        raise BadInputError("not_canonical", f"a record is nested more than {MOST_DEPTH} deep")
+    elif isinstance(value, Mapping):
+        _write_object(value, parts, depth - 1)
+    elif isinstance(value, list | tuple):
+        parts.append("[")
+        for position, item in enumerate(value):
+            if position:
+                parts.append(",")
+            _write(item, parts, depth - 1)
+        parts.append("]")
+    else:
+        raise BadInputError("not_canonical", f"a record holds a {type(value).__name__}, which JSON does not have")
+
+
+def _write_object(value: Mapping[str, Json], parts: list[str], depth: int) -> None:
+    try:
+        # For ASCII names the order of code points is the order of UTF-16 code units.
+        names = sorted(value) if all(map(str.isascii, value)) else sorted(value, key=_utf16)
+    except TypeError:
+        raise BadInputError("not_canonical", "a member's name is not a string") from None
+    opening = "{"
+    for name in names:
+        parts.append(opening)
+        parts.append(encode_basestring(name))
+        parts.append(":")
+        _write(value[name], parts, depth)
+        opening = ","
+    parts.append("}" if names else "{}")
+
+
+def _utf16(name: str) -> bytes:
+    return name.encode("utf-16-be", "surrogatepass")
+
+
+def _number(value: float) -> str:
+    """A double as ECMAScript prints it (RFC 8785 §3.2.2.3). Python's repr has the same shortest digits; only the form differs."""
+    if not math.isfinite(value):
+        raise BadInputError("not_canonical", "a record holds a number that is not finite")
+    if value == 0:
+        return "0"  # -0 too
+    sign = "-" if value < 0 else ""
+    mantissa, _, exponent = repr(abs(value)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    fraction = "" if fraction == "0" else fraction
+    point = len(whole) + int(exponent or 0)  # where the point stands, counted from the first digit of `digits`
+    digits = whole + fraction
+    leading = len(digits) - len(digits.lstrip("0"))
+    digits, point = digits[leading:], point - leading
+    digits = digits.rstrip("0")
+    if len(digits) <= point <= _LONGEST_PLAIN:
+        return f"{sign}{digits}{'0' * (point - len(digits))}"
+    if 0 < point <= _LONGEST_PLAIN:
+        return f"{sign}{digits[:point]}.{digits[point:]}"
+    if _SMALLEST_PLAIN < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    power = point - 1
+    tail = f".{digits[1:]}" if len(digits) > 1 else ""
+    return f"{sign}{digits[0]}{tail}e{'+' if power > 0 else '-'}{abs(power)}"
