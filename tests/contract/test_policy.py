@@ -19,14 +19,14 @@ from jittrust.ports.policy import Policy, PolicyQuestion
 RULES = """
 @id("mail-may-be-read")
 permit (principal, action == Action::"tools/call", resource in Server::"mail")
-when { context has read_only && context.read_only };
+when { context has consequential && !context.consequential };
 
 @id("ada-may-send")
 permit (principal in Person::"ada", action == Action::"tools/call", resource == Tool::"mail/send");
 
 @id("never-to-evil")
 forbid (principal, action, resource)
-when { context has targets && context.targets.contains("evil.example") };
+when { context has arg_to && context.arg_to == "evil.example" };
 
 @id("no-bot")
 forbid (principal == Agent::"bot", action, resource);
@@ -36,26 +36,21 @@ FAKE = MemoryPolicy(
         MemoryRule(
             "mail-may-be-read",
             permits=True,
-            holds=lambda q: q.action == "tools/call" and q.server == "mail" and q.facts.get("read_only") is True,
+            holds=lambda q: q.action == "tools/call" and q.server == "mail" and q.facts.get("consequential") is False,
         ),
         MemoryRule(
             "ada-may-send",
             permits=True,
             holds=lambda q: q.action == "tools/call" and q.person == "ada" and q.resource == "mail/send",
         ),
-        MemoryRule("never-to-evil", permits=False, holds=lambda q: "evil.example" in tuple(str(t) for t in targets(q))),
+        MemoryRule("never-to-evil", permits=False, holds=lambda q: q.facts.get("arg_to") == "evil.example"),
         MemoryRule("no-bot", permits=False, holds=lambda q: q.agent == "bot"),
     ]
 )
 ASKED = PolicyQuestion(
     agent="claude", person="ada", action="tools/call", resource_type="tool", resource="mail/read", server="mail",
-    facts={"read_only": True, "intent": "K.read"},
+    facts={"consequential": False, "intent": "K.read"},
 )  # fmt: skip
-
-
-def targets(question: PolicyQuestion) -> tuple[str, ...]:
-    found = question.facts.get("targets", ())
-    return found if isinstance(found, tuple) else ()
 
 
 @pytest.fixture(params=["cedar", "memory"])
@@ -88,13 +83,13 @@ def test_a_policy_that_says_nothing_neither_permits_nor_forbids(policy: Policy) 
 
 
 def test_forbid_wins_over_every_permit(policy: Policy) -> None:
-    asked = replace(ASKED, facts={"read_only": True, "targets": ("evil.example", "good.example")})
+    asked = replace(ASKED, facts={"consequential": False, "arg_to": "evil.example"})
 
     assert policy.answer(asked) == PolicyAnswer(forbids=("never-to-evil",))
 
 
 def test_every_rule_that_forbids_is_named(policy: Policy) -> None:
-    asked = replace(ASKED, agent="bot", facts={"targets": ("evil.example",)})
+    asked = replace(ASKED, agent="bot", facts={"arg_to": "evil.example"})
 
     assert policy.answer(asked) == PolicyAnswer(forbids=("never-to-evil", "no-bot"))
 
@@ -102,7 +97,7 @@ def test_every_rule_that_forbids_is_named(policy: Policy) -> None:
 def test_the_same_question_gets_the_same_answer_and_another_its_own(policy: Policy) -> None:
     for _ in range(3):
         assert policy.answer(ASKED).permits == ("mail-may-be-read",)
-        assert policy.answer(replace(ASKED, facts={"read_only": False})) == PolicyAnswer()
+        assert policy.answer(replace(ASKED, facts={"consequential": True})) == PolicyAnswer()
 
 
 @pytest.mark.parametrize("name", ['x"', "\\", "a\nb", 'bot"; permit(principal,action,resource);//', "bot\0", "ß🤖", ""])
@@ -159,7 +154,10 @@ def test_a_missing_policy_refuses_the_start(tmp_path: Path) -> None:
         ('@id("a") permit (principal, action == Action::"tols/call", resource);', 1),
         ('\n@id("a") permit (principal, action, resource) when { context has intnt && context.intnt == "x" };', 2),
         ('@id("a") permit (principal, action, resource) when { context.intent == "x" };', 1),
-        ('@id("a") permit (principal, action, resource) when { context has read_only && context.read_only == 3 };', 1),
+        (
+            '@id("a") permit (principal, action, resource) when { context has open_world && context.open_world == 3 };',
+            1,
+        ),
         ('@id("a") permit (principal == ?principal, action, resource);', 1),
         ('@id("a") permit (principal, action, resource) when { "unclosed };', 1),
         ('@id("a") allow (principal, action, resource);', 1),
@@ -188,7 +186,7 @@ def test_a_file_that_is_no_text_or_too_large_refuses_the_start(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "facts",
-    [{"intent": 2**70}, {"intent": "\ud800"}, {"read_only": "yes"}, {"targets": "evil.example"}, {"targets": (1, 2)}],
+    [{"intent": 2**70}, {"intent": "\ud800"}, {"consequential": "yes"}, {"arg_to": ("x",)}, {"arg_to": 1.5}],
 )
 def test_facts_that_a_rule_cannot_read_never_pass_for_a_permission(tmp_path: Path, facts: dict[str, object]) -> None:
     policy = CedarPolicy.load(written(tmp_path, RULES))
@@ -210,11 +208,11 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> tuple[Policy, Policy]:
     folder = tmp_path_factory.mktemp("index")
     flat = """
 @id("mail-may-be-read") permit (principal, action, resource)
-when { action == Action::"tools/call" && resource in Server::"mail" && context has read_only && context.read_only };
+when { action == Action::"tools/call" && resource in Server::"mail" && context has consequential && !context.consequential };
 @id("ada-may-send") permit (principal, action, resource)
 when { principal in Person::"ada" && action == Action::"tools/call" && resource == Tool::"mail/send" };
 @id("never-to-evil") forbid (principal, action, resource)
-when { context has targets && context.targets.contains("evil.example") };
+when { context has arg_to && context.arg_to == "evil.example" };
 @id("no-bot") forbid (principal, action, resource) when { principal == Agent::"bot" };
 """
     return CedarPolicy.load(written(folder, RULES)), CedarPolicy.load(written(folder, flat))
@@ -228,7 +226,7 @@ when { context has targets && context.targets.contains("evil.example") };
     resource=st.sampled_from(["mail/send", "mail/read", "files/send"]),
     server=st.sampled_from(["mail", "files"]),
     facts=st.fixed_dictionaries(
-        {}, optional={"read_only": st.booleans(), "targets": st.sampled_from([(), ("evil.example",), ("a", "b")])}
+        {}, optional={"consequential": st.booleans(), "arg_to": st.sampled_from(["", "evil.example", "a"])}
     ),
 )
 def test_the_index_never_changes_an_answer(index: tuple[Policy, Policy], **asked: str) -> None:
@@ -262,6 +260,10 @@ def test_rules_that_cannot_match_cost_nothing_and_memory_stays_bounded(tmp_path:
 def test_the_example_policy_loads_and_says_what_its_comments_say() -> None:
     policy = CedarPolicy.load(Path(__file__).parents[2] / "examples" / "policy.cedar")
 
-    payment = replace(ASKED, server="payments", resource="payments/pay", facts={"intent": "T.pay", "tainted": True})
-    assert policy.answer(payment).forbids == ("no-payment-from-read-data",)
-    assert policy.answer(replace(ASKED, facts={"read_only": True, "open_world": False})).permits == ("read-mail",)
+    payment = replace(
+        ASKED, server="payments", resource="payments/pay", facts={"intent": "T.pay", "pass_binding": "gateway"}
+    )
+    assert policy.answer(payment).forbids == ("payments-need-a-key",)
+    assert policy.answer(
+        replace(ASKED, facts={"consequential": False, "open_world": False, "goal_stated": True})
+    ).permits == ("read-mail",)

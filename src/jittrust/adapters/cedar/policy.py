@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -25,6 +26,7 @@ from jittrust.ports.policy import PolicyQuestion
 MOST_BYTES: Final = 1 << 20
 MOST_ANSWERS: Final = 4096
 MOST_HANDLES: Final = 512
+MOST_ARGUMENTS: Final = 4
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
 _TYPES: Final = {"tool": "Tool", "resource": "Resource", "prompt": "Prompt", "client": "Client", "protocol": "Protocol"}
 K = TypeVar("K")
@@ -55,12 +57,23 @@ class _Prepared:
             _scope_fits(self.body[name], uids[name], types[name]) for name in ("principal", "action", "resource")
         )
 
+    def named(self) -> frozenset[tuple[str, str]]:
+        """What the first scope that names anything names: resource, else principal, else action; empty when none does."""
+        for scope in (self.body["resource"], self.body["principal"], self.body["action"]):
+            if scope.get("op") in {"==", "in"} and (names := _names(scope)):
+                return names
+        return frozenset()
+
+
+def _names(scope: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    listed = scope.get("entities") or [scope.get("entity")]
+    return frozenset((uid["type"], uid["id"]) for uid in listed if isinstance(uid, Mapping))
+
 
 def _scope_fits(scope: Mapping[str, Any], uids: frozenset[tuple[str, str]], kind: str) -> bool:
     operator = scope.get("op")
     if operator in {"==", "in"}:
-        named = scope.get("entities") or [scope.get("entity")]
-        return any(isinstance(uid, Mapping) and (uid.get("type"), uid.get("id")) in uids for uid in named)
+        return not _names(scope).isdisjoint(uids)
     if operator == "is":
         return scope.get("entity_type") == kind
     return True
@@ -71,17 +84,25 @@ class CedarPolicy:
 
     def __init__(self, sources: Mapping[str, str]) -> None:
         """Check and compile policy texts by file name; see `load`."""
-        text = _shipped("facts.cedarschema")
-        schema, known = cedarpy.Schema.from_str(text), frozenset(_FACT.findall(text))
+        schema = _shipped("facts.cedarschema")
         self._rules: list[_Prepared] = []
         for file, rules in sources.items():
-            self._rules += _compiled(file, rules, schema, known)
+            self._rules += _compiled(file, rules, schema)
         seen: dict[str, WrittenRule] = {}
         for prepared in self._rules:
             rule = prepared.rule
             if (first := seen.setdefault(rule.id, rule)) is not rule:
                 where = f"{first.file}:{first.line}"
                 raise _broken(rule.file, rule.line, f'the id "{rule.id}" is taken by the rule at {where}')
+        # The index: each rule under what its scope names most narrowly, the rest in a list that is always looked at.
+        self._named: dict[tuple[str, str], list[int]] = {}
+        self._everywhere: list[int] = []
+        for at, prepared in enumerate(self._rules):
+            names = prepared.named()
+            for name in names:
+                self._named.setdefault(name, []).append(at)
+            if not names:
+                self._everywhere.append(at)
         self._slices: _Bounded[frozenset[int], cedarpy.PolicySet] = _Bounded(MOST_HANDLES)
         self._entities: _Bounded[tuple[str, ...], cedarpy.Entities] = _Bounded(MOST_HANDLES)
         self._answers: _Bounded[bytes, PolicyAnswer] = _Bounded(MOST_ANSWERS)
@@ -130,7 +151,8 @@ class CedarPolicy:
             "resource": frozenset({thing, server}),
         }
         types = {"principal": agent[0], "action": action[0], "resource": thing[0]}
-        matching = frozenset(at for at, prepared in enumerate(self._rules) if prepared.may_match(uids, types))
+        listed = chain(self._everywhere, *(self._named.get(uid, ()) for uid in frozenset().union(*uids.values())))
+        matching = frozenset(at for at in listed if self._rules[at].may_match(uids, types))
         if not matching:
             return PolicyAnswer()
         handle = self._slices.get(matching, lambda: self._slice(matching))
@@ -217,7 +239,7 @@ def _unavailable(why: str) -> UnavailableError:
     return UnavailableError("policy_unavailable", f"The policy could not be evaluated: {why}", "jittrust doctor")
 
 
-def _compiled(file: str, text: str, schema: cedarpy.Schema, known: frozenset[str]) -> Iterator[_Prepared]:
+def _compiled(file: str, text: str, schema: str) -> Iterator[_Prepared]:
     statements = list(_statements(text))
     if not statements:
         raise BadInputError(
@@ -225,6 +247,22 @@ def _compiled(file: str, text: str, schema: cedarpy.Schema, known: frozenset[str
             f"The policy {file} has no rule",
             "Write one, or unset policy.file: an empty policy is a mistake.",
         )
+    known, parsed_schemas = frozenset(_FACT.findall(schema)), dict[tuple[tuple[str, str], ...], cedarpy.Schema]()
+
+    def faults(statement: str, arguments: list[str]) -> str:
+        """What is wrong with a rule, with the types of the arguments it asks for that fit best; empty when nothing is."""
+        found = ""
+        for types in product(("String", "Bool"), repeat=len(arguments)):
+            declared = tuple(zip(arguments, types, strict=True))
+            if declared not in parsed_schemas:
+                lines = "".join(f"  {fact}?: {kind},\n" for fact, kind in declared)
+                parsed_schemas[declared] = cedarpy.Schema.from_str(schema.replace(_MORE_FACTS, lines + _MORE_FACTS))
+            checked = cedarpy.validate_policies(statement, parsed_schemas[declared])
+            if checked.validation_passed:
+                return ""
+            found = found or "; ".join(_POLICY_NAME.sub("", fault.error) for fault in checked.errors)
+        return found
+
     for line, statement in statements:
         try:
             parsed = json.loads(cedarpy.policies_to_json_str(statement))
@@ -237,17 +275,21 @@ def _compiled(file: str, text: str, schema: cedarpy.Schema, known: frozenset[str
         name = annotations.get("id") or ""
         if not _ID.fullmatch(name):
             raise _broken(file, line, 'a rule needs a name of letters, digits and . _ : - for the ledger: @id("…")')
-        checked = cedarpy.validate_policies(statement, schema)
-        if not checked.validation_passed:
-            faults = "; ".join(re.sub(r"for policy `policy\d+`, ", "", fault.error) for fault in checked.errors)
-            raise _broken(file, line, f'rule "{name}": {faults}')
-        for fact in sorted(_asked(body) - known):
+        asked = _asked(body)
+        arguments = sorted(fact for fact in asked if fact.startswith("arg_"))
+        if len(arguments) > MOST_ARGUMENTS:
+            raise _broken(file, line, f'rule "{name}" asks for more than {MOST_ARGUMENTS} arguments')
+        if wrong := faults(statement, arguments):
+            raise _broken(file, line, f'rule "{name}": {wrong}')
+        for fact in sorted(asked - known - set(arguments)):
             # Cedar takes `context has intnt` for a condition that never holds: for a forbid that is a guard that is off.
             raise _broken(file, line, f'rule "{name}": there is no fact "{fact}"')
         rule = WrittenRule(name, body["effect"] == "permit", annotations.get("why") or "", file, line)
         yield _Prepared(rule, body)
 
 
+_MORE_FACTS: Final = "  // arg_NAME"
+_POLICY_NAME: Final = re.compile(r"for policy `policy\d+`, ")
 _FACT: Final = re.compile(r"^\s*(\w+)\?:", re.MULTILINE)
 
 
