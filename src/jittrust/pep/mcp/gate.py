@@ -17,7 +17,7 @@ from typing import Protocol
 from jittrust.core import strict_json
 from jittrust.core.approval import Approval, ApprovalState, ConfirmedBy
 from jittrust.core.authority.pin import definition_hash
-from jittrust.core.errors import BadInputError, JitError, RefusedError, UnavailableError
+from jittrust.core.errors import BadInputError, JitError, NotFoundError, RefusedError, UnavailableError
 from jittrust.core.grant.grant import PassBinding, Shown
 from jittrust.core.mission.mission import GoalSource
 from jittrust.core.model import Evaluation, Json, Subject
@@ -25,10 +25,10 @@ from jittrust.core.units import Seconds
 from jittrust.pep.mcp import jsonrpc, translate
 from jittrust.pep.mcp.jsonrpc import MalformedMessageError, Message, MessageKind
 from jittrust.pep.mcp.translate import Passing
-from jittrust.ports.approvals import Answer, Approvals
-from jittrust.ports.decision_point import Decision, DecisionPoint, Outcome, Passage, Settled
-from jittrust.ports.missions import Missions
-from jittrust.ports.registry import Attachment, Registry
+from jittrust.ports.approvals import Answer
+from jittrust.ports.decision_point import Decision, Learned, Outcome, Passage, Settled
+from jittrust.ports.driving import Driving
+from jittrust.ports.registry import Attachment
 
 KEPT_ANSWER_BYTES = 1024 * 1024
 """Largest answer kept for a re-send."""
@@ -67,16 +67,6 @@ Forward = Callable[[bytes], Awaitable[Message]]
 
 
 @dataclass(frozen=True, slots=True)
-class GatePorts:
-    """The driving ports that a gate uses."""
-
-    decisions: DecisionPoint
-    registry: Registry
-    missions: Missions
-    approvals: Approvals
-
-
-@dataclass(frozen=True, slots=True)
 class GateSettings:
     """What a gate is told at its start.
 
@@ -88,7 +78,7 @@ class GateSettings:
         elicit_risk: highest risk, 0..100, that the agent's own client may confirm.
         upstream_s: how long the server may take to list its tools, in seconds.
         repin_s: a tool list older than this many seconds is read again before a call.
-        session, goal, observe, pids: see `ports.registry.Attachment`.
+        session, goal, observe, pids, grant: see `ports.registry.Attachment`.
     """
 
     server: str
@@ -102,15 +92,24 @@ class GateSettings:
     goal: str = ""
     observe: bool = False
     pids: tuple[int, ...] = ()
+    grant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What the client is told: `reply` are the bytes of its response; `decision` and `error` say why, for the transport's own status."""
+    """What the client is told.
+
+    Attributes:
+        reply: the bytes of its response.
+        decision: why, for the transport's own status; None when nothing was decided.
+        error: what went wrong, if something did.
+        next_pass: the pass to hand out now. No pass that a decision named earlier may be handed out: the gate may have spent it meanwhile.
+    """
 
     reply: bytes
     decision: Decision | None = None
     error: JitError | None = None
+    next_pass: str | None = None
 
 
 class _Question(StrEnum):
@@ -144,29 +143,26 @@ class _Call:
     elicits: bool
     asked_goal: bool = False
     asked_approval: bool = False
+    denied: str = ""
     waited: set[str] = field(default_factory=set)
 
 
 class Gate:
-    """One gate: one client session in front of one server (in the stateless revision: one caller).
-
-    `attached` is the id from `Registry.attach`, or the grant id where grants are shown on every request.
-    """
+    """One gate: one client session in front of one server (in the stateless revision: one caller)."""
 
     def __init__(
         self,
-        ports: GatePorts,
+        ports: Driving,
         settings: GateSettings,
         upstream: UpstreamFace,
         announce: Callable[[bytes], Awaitable[None]],
-        attached: str = "",
     ) -> None:
-        self.attached = attached
+        """Nothing is sent before `open`; `announce` takes notifications for the whole session."""
+        self._attached = ""
         self._ports = ports
         self._settings = settings
         self._upstream = upstream
         self._announce = announce
-        self._joins = False
         self._client = ""
         self._elicits = False
         self._goal_stated = False
@@ -195,28 +191,29 @@ class Gate:
 
     async def open(self) -> None:
         """Join the broker. Raises UnavailableError when it is not there."""
-        self._joins = True
         await self._attach()
 
     async def close(self) -> None:
-        """Leave; what is still going on in the background is ended."""
+        """Leave. Outcomes still on their way to the broker get two seconds; whatever else goes on in the background is ended."""
+        if self._behind:
+            await asyncio.wait(tuple(self._behind), timeout=2.0)
         for task in tuple(self._behind):
             task.cancel()
         await asyncio.gather(*self._behind, return_exceptions=True)
-        if self._joins and self.attached:
+        if self._attached:
             with contextlib.suppress(JitError):
-                await self._ports.registry.detach(self.attached)
+                await self._ports.registry.detach(self._attached)
 
     async def watch(self) -> None:
         """Follow the person's mission for as long as the session lasts, and tell the client when its tool list has changed."""
         while True:
             try:
-                now = await self._ports.registry.changed(self.attached, self._generation, 25.0)
+                now = await self._ports.registry.changed(self._attached, self._generation, 25.0)
             except UnavailableError:
                 await asyncio.sleep(1.0)
                 continue
-            except JitError:
-                await asyncio.sleep(1.0)
+            except JitError:  # it was started again and does not know this session
+                await asyncio.sleep(0.2)
                 with contextlib.suppress(JitError):
                     await self._rejoin()
                 continue
@@ -231,19 +228,16 @@ class Gate:
     async def _attach(self) -> None:
         said = self._settings
         attachment = Attachment(
-            said.person, self._client, said.server, said.pids, said.goal, said.observe, said.session
+            said.person, self._client, said.server, said.pids, said.goal, said.observe, said.session, said.grant
         )
         joined = await self._ports.registry.attach(attachment)
-        self.attached = joined.id
+        self._attached = joined.id
         self._goal_stated, self._generation = joined.goal_stated, joined.generation
 
     async def _rejoin(self) -> None:
         """A broker that was started again does not know this session; tell it everything once more."""
-        if not self._joins:
-            return
         await self._attach()
-        if self._definitions:
-            await self._show_again()
+        await self._show_again()
 
     async def _introduced(self, message: Message) -> None:
         """Take note of what the client says about itself."""
@@ -256,7 +250,7 @@ class Gate:
         name = translate.client_name(message)
         if name and name != self._client:
             self._client = name
-            if self._joins:
+            if self._attached:
                 await self._attach()
 
     # --- the client's messages ---------------------------------------------------------------------------------------------------------
@@ -295,12 +289,20 @@ class Gate:
 
         Never raises for a refusal. Cancelling the task cancels the call; if it had gone out it is settled as in doubt.
         """
+        handled = await self._handle(message, shown, face, forward, idempotency_key)
+        if handled.decision is not None and handled.decision.passage is not Passage.FORWARD:
+            return replace(handled, next_pass=handled.decision.next_pass)
+        return handled
+
+    async def _handle(
+        self, message: Message, shown: Shown | None, face: ClientFace | None, forward: Forward, idempotency_key: str
+    ) -> Handled:
         try:
             if message.method == "initialize" or message.modern:
                 await self._introduced(message)
             ask = self._ask(message, idempotency_key)
             if isinstance(ask, Passing):
-                return await self._pass(message, ask, forward)
+                return await self._pass(message, ask, shown, forward)
             elicits = translate.can_elicit(message) if message.modern else self._elicits
             call = _Call(message, shown, face, idempotency_key, bool(elicits))
             return await self._call(call, ask, forward)
@@ -318,7 +320,7 @@ class Gate:
             idempotency_key=key,
         )
 
-    async def _pass(self, message: Message, passing: Passing, forward: Forward) -> Handled:
+    async def _pass(self, message: Message, passing: Passing, shown: Shown | None, forward: Forward) -> Handled:
         if passing is Passing.UNKNOWN:
             error = BadInputError(
                 "method_unknown", f"the method {translate.safe_text(message.method, 80)} is not part of MCP"
@@ -327,6 +329,33 @@ class Gate:
                 message.id, jsonrpc.METHOD_NOT_FOUND, f"jittrust: {error.message}.", {"code": error.code}
             )
             return Handled(reply, error=error)
+        if shown is not None:
+            return await self._pass_shown(message, passing, shown, forward)
+        return await self._through(message, passing, forward)
+
+    async def _pass_shown(self, message: Message, passing: Passing, shown: Shown, forward: Forward) -> Handled:
+        """A message that is not judged still shows its pass and gets the next one."""
+        ask = translate.protocol_evaluation(
+            message, server=self._settings.server, subject=self.subject, evaluation_id=fresh_id()
+        )
+        decision = await self._evaluate(ask, shown)
+        if decision.passage is not Passage.FORWARD:
+            return self._turned_away(message, decision)
+        try:
+            handled = await self._through(message, passing, forward)
+        except asyncio.CancelledError:
+            self._start(self._settle_quietly(decision, Outcome(Settled.IN_DOUBT, detail="cancelled by the client")))
+            raise
+        except JitError as error:
+            await self._settle_quietly(
+                decision, Outcome(Settled.IN_DOUBT, detail=translate.safe_text(error.message, 200))
+            )
+            return Handled(self._failed(message, error), decision, error, decision.next_pass)
+        outcome = Outcome(Settled.COMPLETE, answer=_kept(handled.reply))
+        learned = await asyncio.shield(self._settle(decision, outcome))
+        return replace(handled, decision=decision, next_pass=learned.next_pass)
+
+    async def _through(self, message: Message, passing: Passing, forward: Forward) -> Handled:
         if passing is Passing.TOOL_LISTING:
             await self._fresh()
         answer = await forward(message.raw)
@@ -343,20 +372,20 @@ class Gate:
 
     async def _call(self, call: _Call, ask: Evaluation, forward: Forward) -> Handled:
         call.message, ask = await self._answered(call, ask)
-        if call.message.method == "tools/call" and ask.resource.id.startswith(f"{self._settings.server}/"):
+        if call.denied:
+            return Handled(_refusal(call.message, "approval_denied", _DENIED, None))
+        if ask.resource.type == "tool":
             await self._ready()
         while True:
             decision = await self._evaluate(ask, call.shown)
             if call.shown is not None and decision.next_pass is not None:
                 # The caller has not got it yet: until it is answered, the gate spends its newest pass for it.
                 call.shown = replace(call.shown, presented=decision.next_pass)
-            self._noticed(decision)
+            self._noticed(decision, call.shown)
             if decision.passage is Passage.FORWARD:
-                return await self._let_out(call, ask, decision, forward)
+                return await self._let_out(call, decision, forward)
             if decision.passage is not Passage.ASK:
                 return self._turned_away(call.message, decision)
-            if ask.resource.id.startswith(f"{translate.OWN_SERVER}/"):
-                return Handled(_access_reply(call.message, decision.approval), decision)
             asked = await self._ask_person(call, ask, decision)
             if isinstance(asked, Handled):
                 return asked
@@ -375,7 +404,7 @@ class Gate:
         try:
             return await self._ports.decisions.evaluate(ask, shown or self._own_shown())
         except RefusedError as error:
-            if shown is not None or not self._joins or error.code != "invalid_token":
+            if shown is not None or error.code not in _NOT_JOINED:
                 raise
         await self._rejoin()
         return await self._ports.decisions.evaluate(ask, self._own_shown())
@@ -388,18 +417,18 @@ class Gate:
                 await self._ports.decisions.settle(decision.evaluation, outcome)
 
     def _own_shown(self) -> Shown:
-        return Shown(PassBinding.GATEWAY, attachment=self.attached)
+        return Shown(PassBinding.GATEWAY, attachment=self._attached)
 
-    def _noticed(self, decision: Decision) -> None:
-        if decision.mission and self._joins and decision.generation != self._generation:
+    def _noticed(self, decision: Decision, shown: Shown | None) -> None:
+        if decision.mission and shown is None and decision.generation != self._generation:
             self._start(self._show_again())
 
-    async def _let_out(self, call: _Call, ask: Evaluation, decision: Decision, forward: Forward) -> Handled:
+    async def _let_out(self, call: _Call, decision: Decision, forward: Forward) -> Handled:
         message = call.message
-        if ask.resource.id.startswith(f"{translate.OWN_SERVER}/"):
-            reply = _access_reply(message, None)
-            await self._settle(decision, Outcome(Settled.COMPLETE, answer=reply))
-            return Handled(reply, decision)
+        if translate.is_access_request(message):
+            reply = _access_reply(message)
+            learned = await self._settle(decision, Outcome(Settled.COMPLETE, answer=reply))
+            return Handled(reply, decision, next_pass=learned.next_pass)
         try:
             answer = await forward(message.raw)
         except asyncio.CancelledError:
@@ -407,12 +436,12 @@ class Gate:
             raise
         except JitError as error:
             outcome = Outcome(Settled.IN_DOUBT, detail=translate.safe_text(error.message, 200))
-            await self._settle_quietly(decision, outcome)
-            return Handled(self._failed(message, error), decision, error)
+            newest = await self._settle_quietly(decision, outcome)
+            return Handled(self._failed(message, error), decision, error, newest)
         refused = await self._embedded(call, answer)
         reply = refused or answer.raw
         try:
-            await asyncio.shield(self._settle(decision, _outcome(answer, reply)))
+            learned = await asyncio.shield(self._settle(decision, _outcome(answer, reply)))
         except JitError as error:
             # What came back could not be read for provenance; later calls would take its values for the agent's own.
             withheld = UnavailableError(
@@ -422,14 +451,17 @@ class Gate:
             )
             withheld.__cause__ = error
             return Handled(self._failed(message, withheld), decision, withheld)
-        return Handled(reply, decision)
+        return Handled(reply, decision, next_pass=learned.next_pass)
 
-    async def _settle(self, decision: Decision, outcome: Outcome) -> None:
-        await self._ports.decisions.settle(decision.evaluation, outcome)
+    async def _settle(self, decision: Decision, outcome: Outcome) -> Learned:
+        return await self._ports.decisions.settle(decision.evaluation, outcome)
 
-    async def _settle_quietly(self, decision: Decision, outcome: Outcome) -> None:
-        with contextlib.suppress(JitError):
-            await self._settle(decision, outcome)
+    async def _settle_quietly(self, decision: Decision, outcome: Outcome) -> str | None:
+        """Settle what cannot be answered anyway; the pass to hand out."""
+        try:
+            return (await self._settle(decision, outcome)).next_pass
+        except JitError:
+            return None
 
     async def _embedded(self, call: _Call, answer: Message) -> bytes | None:
         """Judge what the server asks of the client inside its result; the reply that takes its place when one question is refused."""
@@ -440,7 +472,7 @@ class Gate:
                     "server_request_refused", "the server asked the client for something that is not part of MCP"
                 )
             else:
-                error = await self._judge_server(method, raw, params, call.shown)
+                error = await self._judge_server(method, raw, params)
             if error is not None:
                 return self._failed(call.message, error)
         return None
@@ -449,7 +481,9 @@ class Gate:
         verdict = decision.verdict
         if decision.passage is Passage.RESEND:
             if decision.answer is not None and message.id is not None:
-                return Handled(jsonrpc.with_members(decision.answer, {"id": message.id}), decision)
+                return Handled(
+                    jsonrpc.with_members(decision.answer, {"id": message.id}), decision, next_pass=decision.next_pass
+                )
             words = "the same call went out already and its answer is not known"
             reply = jsonrpc.error_reply(message.id, jsonrpc.CONFLICT, f"jittrust: {words}.", {"code": "in_doubt"})
             return Handled(reply, decision)
@@ -494,8 +528,7 @@ class Gate:
         return Handled(_refusal(call.message, "approval_needed", _NEXT, approval), decision)
 
     def _denied(self, message: Message, approval: Approval, decision: Decision) -> Handled:
-        words = "A person said no to this call. Go on without it."
-        return Handled(_refusal(message, "approval_denied", words, approval), decision)
+        return Handled(_refusal(message, "approval_denied", _DENIED, approval), decision)
 
     async def _wait(self, call: _Call, approval: Approval) -> Approval:
         """Wait for a person, telling the client now and then that it is not forgotten."""
@@ -633,12 +666,13 @@ class Gate:
             await self._take_goal(answer)
         else:
             call.asked_goal = call.asked_approval = True
-            await self._take_approval(answer, asked.approval)
+            if await self._take_approval(answer, asked.approval) is False:
+                call.denied = asked.approval
         return bare, again
 
     # --- the server's requests ---------------------------------------------------------------------------------------------------------
 
-    async def server_request(self, message: Message, shown: Shown | None, to_client: Forward) -> bytes:
+    async def server_request(self, message: Message, to_client: Forward) -> bytes:
         """Carry a server's request of the client through; the response for the server."""
         if message.method == "ping":
             return (await to_client(message.raw)).raw
@@ -648,20 +682,18 @@ class Gate:
             )
         raw = strict_json.raw_member(message.raw, ("params",)) or b""
         try:
-            error = await self._judge_server(message.method, raw, message.params, shown)
+            error = await self._judge_server(message.method, raw, message.params)
             if error is not None:
                 return jsonrpc.failure_reply(message.id, error)
             return (await to_client(message.raw)).raw
         except JitError as error:
             return jsonrpc.failure_reply(message.id, error)
 
-    async def _judge_server(
-        self, method: str, raw: bytes, params: Mapping[str, Json], shown: Shown | None
-    ) -> JitError | None:
+    async def _judge_server(self, method: str, raw: bytes, params: Mapping[str, Json]) -> JitError | None:
         ask = translate.from_server(
             method, raw, params, server=self._settings.server, subject=self.subject, evaluation_id=fresh_id()
         )
-        decision = await self._evaluate(ask, shown)
+        decision = await self._evaluate(ask, None)
         if decision.passage is Passage.FORWARD:
             # Settled at once: what comes back is the client's own word to its server, nothing that the agent reads.
             await self._settle(decision, Outcome(Settled.COMPLETE))
@@ -723,7 +755,11 @@ class Gate:
     async def _pin(self) -> bool:
         """Show the broker every definition; whether the set of listed tools became another."""
         shown = [definition for versions in self._definitions.values() for definition in versions]
-        standings = await self._ports.registry.show_tools(self.attached, shown)
+        try:
+            standings = await self._ports.registry.show_tools(self._attached, shown)
+        except NotFoundError:
+            await self._attach()
+            standings = await self._ports.registry.show_tools(self._attached, shown)
         refused = {standing.tool for standing in standings if not standing.listed}
         listed = frozenset(standing.tool for standing in standings if standing.listed) - refused
         # One name with two definitions in one list is no definition at all.
@@ -754,7 +790,7 @@ class Gate:
                     self._pinned_at = asyncio.get_running_loop().time()
         return translate.narrowed_listing(answer, self._listed.__contains__, modern=message.modern)
 
-    def _start(self, work: Awaitable[None]) -> None:
+    def _start(self, work: Awaitable[object]) -> None:
         async def quietly() -> None:
             with contextlib.suppress(JitError):
                 await work
@@ -769,6 +805,8 @@ def fresh_id() -> str:
     return f"c-{secrets.token_hex(8)}"
 
 
+_DENIED = "A person said no to this call. Go on without it."
+_NOT_JOINED = frozenset({"invalid_token", "no_mission"})
 _NEXT = "A person has to confirm this call. Tell the user, then repeat the same call, or go on without it."
 
 
@@ -792,19 +830,22 @@ def _own_envelope(envelope: Mapping[str, Json]) -> Mapping[str, Json]:
     }
 
 
+def _kept(reply: bytes) -> bytes | None:
+    return reply if len(reply) <= KEPT_ANSWER_BYTES else None
+
+
 def _outcome(answer: Message, reply: bytes) -> Outcome:
     if answer.kind is MessageKind.ERROR:
         error = answer.body.get("error")
         said = error.get("message") if isinstance(error, Mapping) else None
         words = said if isinstance(said, str) else ""
         texts = (words,) if words else ()
-        kept = reply if len(reply) <= KEPT_ANSWER_BYTES else None
-        return Outcome(Settled.FAILED, texts, answer=kept, detail=translate.safe_text(words, 200))
+        return Outcome(Settled.FAILED, texts, answer=_kept(reply), detail=translate.safe_text(words, 200))
     return Outcome(
         Settled.COMPLETE,
         translate.texts_of(answer.result),
         answer.result.get("structuredContent"),
-        reply if len(reply) <= KEPT_ANSWER_BYTES else None,
+        _kept(reply),
     )
 
 
@@ -823,21 +864,13 @@ def _refusal(message: Message, code: str, words: str, approval: Approval | None)
     return jsonrpc.error_reply(message.id, jsonrpc.REFUSED, text, decided)
 
 
-def _access_reply(message: Message, approval: Approval | None) -> bytes:
+def _access_reply(message: Message) -> bytes:
     words = (
         "Your request is recorded for the person in charge. Nothing is allowed until they decide; go on with what is."
     )
-    if approval is not None:
-        words = f"{words} They can answer with: jittrust approve {approval.id}"
-    meta: dict[str, Json] = {"code": "recorded"}
-    if approval is not None:
-        meta["approval"] = approval.id
+    meta: dict[str, Json] = {jsonrpc.META + "decision": {"code": "recorded"}}
     return jsonrpc.tool_reply(
-        message.id or b"null",
-        f"jittrust: {words}",
-        error=False,
-        meta={jsonrpc.META + "decision": meta},
-        modern=message.modern,
+        message.id or b"null", f"jittrust: {words}", error=False, meta=meta, modern=message.modern
     )
 
 

@@ -28,13 +28,14 @@ from jittrust.pep.mcp.jsonrpc import (
     array,
     dump,
     elements,
+    with_members,
     with_path,
 )
 
 REQUEST_ACCESS = "request_access"
 """The tool that is always listed."""
-OWN_SERVER = "jittrust"
-"""Server part of the id of tools that we offer ourselves; no upstream may take this name."""
+PROTOCOL = "protocol"
+"""Resource type of messages that have no effect of their own."""
 IDEMPOTENCY = META + "idempotency-key"
 """`_meta` member under which a client may send its idempotency key."""
 TEXT_LIMIT = 600
@@ -142,11 +143,12 @@ def to_evaluation(
     if not isinstance(arguments, Mapping):
         raise _invalid(message, f"params.{arguing} must be an object")
     raw = strict_json.raw_member(message.raw, ("params", arguing)) if arguing else dump(name)
-    server = OWN_SERVER if method == "tools/call" and name == REQUEST_ACCESS else server
     key = idempotency_key or message.meta.get(IDEMPOTENCY, "")
     # Answers to a server's questions change what a call does, so they are part of what is judged and approved.
     answers = strict_json.raw_member(message.raw, ("params", "inputResponses")) if method in INPUT_METHODS else None
     digest = call_digest(method, f"{server}/{name}", raw or b"", key if isinstance(key, str) else "", answers or b"")
+    if is_access_request(message):
+        kind = PROTOCOL  # our own tool: it has no effect but the record
     return Evaluation(
         evaluation_id,
         subject,
@@ -156,6 +158,20 @@ def to_evaluation(
         digest,
         f"{safe_text(name, 120)} {shown_arguments(arguments)}" if arguing else safe_text(name, TEXT_LIMIT),
     )
+
+
+def is_access_request(message: Message) -> bool:
+    """Whether a request calls the tool that we offer ourselves; a tool of the server with that name cannot be reached."""
+    return message.method == "tools/call" and message.params.get("name") == REQUEST_ACCESS
+
+
+def protocol_evaluation(message: Message, *, server: str, subject: Subject, evaluation_id: str) -> Evaluation:
+    """The access question of a message that passes without being judged, where each request has to show a pass all the same."""
+    raw = strict_json.raw_member(message.raw, ("params",))
+    params = b"" if raw is None else with_members(raw, {"_meta": None})
+    target = f"{server}/{message.method}"
+    digest = call_digest(message.method, target, params, "")
+    return Evaluation(evaluation_id, subject, Action(message.method), Resource(PROTOCOL, target), {}, digest)
 
 
 def _completion(message: Message, server: str, subject: Subject, evaluation_id: str) -> Evaluation:
