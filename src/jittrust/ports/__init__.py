@@ -1,1 +1,1 @@
-"""The contracts between the broker and everything around it, one Protocol a file."""
+"""One Protocol a file, at most five methods, the contract in its docstring."""

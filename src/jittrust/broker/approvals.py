@@ -1,0 +1,153 @@
+"""Questions to a person and their answers. An agent never answers its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from jittrust.broker.missions import MissionBook
+from jittrust.broker.record import approval_record, tool_record
+from jittrust.broker.registry import pin_approved
+from jittrust.broker.state import State
+from jittrust.core.approval import APPROVAL_MOVES, Approval, ApprovalKind, ApprovalState, ConfirmedBy
+from jittrust.core.errors import ConflictError, NotFoundError, RefusedError
+from jittrust.core.mission.states import MissionState
+from jittrust.core.rules import Rules
+from jittrust.core.states import move
+from jittrust.core.units import Instant, Seconds
+from jittrust.ports.approvals import Answer
+from jittrust.ports.commit import PutApproval, PutPin, RecordBody, Write
+from jittrust.ports.missions import MissionChange
+from jittrust.ports.pin import PinCheck
+
+
+class ApprovalBook:
+    """What waits for a person."""
+
+    def __init__(
+        self, state: State, missions: MissionBook, pin: PinCheck, rules: Rules, clock: Callable[[], Instant]
+    ) -> None:
+        """Wire it up."""
+        self._state = state
+        self._missions = missions
+        self._pin = pin
+        self._rules = rules
+        self._clock = clock
+
+    async def waiting(self) -> Sequence[Approval]:
+        """See `Approvals.waiting`."""
+        now = self._clock()
+        return sorted(
+            (a for a in self._state.open_approvals() if a.state is ApprovalState.WAITING and now < a.expires),
+            key=lambda a: (a.asked, a.id),
+        )
+
+    async def answer(self, approval: str, answer: Answer) -> Approval:
+        """See `Approvals.answer`."""
+        found = self._open(approval)
+        if answer.confirmed_by is not ConfirmedBy.CLIENT:
+            # Who asks is checked before the PIN: an agent's process learns nothing about the PIN, and cannot lock it.
+            self._check_caller(answer)
+        if answer.approve:
+            await self._confirm(found, answer)
+            # Checking a PIN takes a while and leaves the loop: the question may have been answered meanwhile.
+            found = self._open(approval)
+        now = self._clock()
+        to = ApprovalState.APPROVED if answer.approve else ApprovalState.DENIED
+        answered = replace(
+            found,
+            state=move(APPROVAL_MOVES, found.state, to),
+            answered_by=answer.by,
+            confirmed_by=answer.confirmed_by,
+            answered=now,
+            # From the answer on the call has the same time again to be repeated.
+            expires=Instant(now + self._rules.grants.approval_seconds)
+            if found.kind is ApprovalKind.CALL
+            else found.expires,
+        )
+        writes: list[Write] = [PutApproval(answered)]
+        records: list[RecordBody] = [approval_record(answered, now)]
+        if answer.approve and found.kind is ApprovalKind.TOOL_DEFINITION:
+            self._approve_definition(found, answer, writes, records, now)
+        await self._state.change(writes, records)
+        if found.kind is ApprovalKind.SUSPENSION:
+            to_state = MissionState.ACTIVE if answer.approve else MissionState.TERMINATED
+            await self._missions.change(
+                found.target,
+                MissionChange(to=to_state, by=answer.by, confirmed_by=answer.confirmed_by, why="answered by a person"),
+            )
+        return answered
+
+    async def wait(self, approval: str, timeout: Seconds) -> Approval:
+        """See `Approvals.wait`."""
+        changed = asyncio.Event()
+        self._state.listeners.append(changed.set)
+        try:
+            async with asyncio.timeout(float(timeout)):
+                while (found := self._known(approval)).state is ApprovalState.WAITING:
+                    changed.clear()
+                    await changed.wait()
+                return found
+        except TimeoutError:
+            return self._known(approval)
+        finally:
+            self._state.listeners.remove(changed.set)
+
+    def _known(self, approval: str) -> Approval:
+        found = self._state.approvals.get(approval)
+        if found is None:
+            raise NotFoundError(
+                "approval_unknown",
+                f"There is no question {approval}.",
+                "jittrust approve (without an id lists what waits)",
+            )
+        return found
+
+    def _open(self, approval: str) -> Approval:
+        found = self._known(approval)
+        if found.state is not ApprovalState.WAITING or self._clock() >= found.expires:
+            state = "expired" if found.state is ApprovalState.WAITING else str(found.state)
+            raise ConflictError(
+                "approval_closed", f"The question {approval} is {state}.", "The agent has to ask again."
+            )
+        return found
+
+    async def _confirm(self, found: Approval, answer: Answer) -> None:
+        match answer.confirmed_by:
+            case ConfirmedBy.PIN:
+                await asyncio.to_thread(self._pin.check, answer.pin)
+            case ConfirmedBy.CLIENT if found.kind is ApprovalKind.CALL and found.risk <= self._rules.elicit_up_to * 100:
+                return
+            case _:
+                raise RefusedError(
+                    "confirmation_too_weak",
+                    "A confirmation in the agent's own client serves low risk only.",
+                    f"jittrust approve {found.id}",
+                )
+
+    def _check_caller(self, answer: Answer) -> None:
+        if answer.caller is None:
+            return
+        lineage = {answer.caller.pid, *answer.caller.ancestors}
+        if lineage & self._state.agent_pids():
+            raise RefusedError(
+                "agent_may_not_approve",
+                "This process descends from an agent's process; an agent never answers its own questions.",
+                "Run it in a terminal of your own.",
+            )
+
+    def _approve_definition(
+        self, found: Approval, answer: Answer, writes: list[Write], records: list[RecordBody], now: Instant
+    ) -> None:
+        server, _, name = found.target.partition("/")
+        pin = self._state.pins.get((server, name))
+        if pin is None or pin.seen != found.digest:
+            raise ConflictError(
+                "definition_moved",
+                f"The definition of {found.target} has changed again since the question was asked.",
+                "Look at it again.",
+            )
+        approved = pin_approved(pin, self._state.shown_definitions.get((server, name)), answer.by)
+        writes.append(PutPin(approved))
+        records.append(tool_record(approved, "approved", now))

@@ -1,0 +1,97 @@
+"""The broker: the only code that joins ports and core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from jittrust.broker.approvals import ApprovalBook
+from jittrust.broker.evaluate import Evaluations
+from jittrust.broker.gather import Gather
+from jittrust.broker.grants import BrokerSecrets, GrantBook
+from jittrust.broker.missions import MissionBook
+from jittrust.broker.registry import ToolRegistry
+from jittrust.broker.state import State
+from jittrust.core.rules import Rules
+from jittrust.core.units import Instant
+from jittrust.ports.commit import Commit
+from jittrust.ports.driving import Driving
+from jittrust.ports.ledger_reader import LedgerReader
+from jittrust.ports.pin import PinCheck
+from jittrust.ports.policy import Policy
+
+_ENTRIES_MOST = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Ledger:
+    reader: LedgerReader
+    vkey: str
+
+    async def entries(self, after: int, limit: int) -> Sequence[bytes]:
+        return await self.reader.entries(after, max(0, min(limit, _ENTRIES_MOST)))
+
+    async def checkpoint(self) -> str:
+        return await self.reader.checkpoint()
+
+    async def public_key(self) -> str:
+        return self.vkey
+
+
+class Broker:
+    """Everything that decides, in one process. Open it with `Broker.open`, ask it through `driving`."""
+
+    def __init__(self, driving: Driving, state: State, store: Commit) -> None:
+        """Use `Broker.open`."""
+        self.driving = driving
+        self.state = state
+        self._store = store
+
+    @classmethod
+    async def open(
+        cls,
+        store: Commit,
+        ledger: LedgerReader,
+        policy: Policy,
+        pin: PinCheck,
+        secrets: BrokerSecrets,
+        ledger_vkey: str,
+        rules: Rules,
+        clock: Callable[[], Instant],
+        new_id: Callable[[str], str],
+        issuer: str,
+    ) -> Broker:
+        """Load what is stored and go on from there.
+
+        Args:
+            store: where steps are made durable.
+            ledger: where records are read back; may be the same object.
+            policy: written rules.
+            pin: the approver's PIN.
+            secrets: keys, used for nothing else.
+            ledger_vkey: the ledger's verifier key (public).
+            rules: every threshold.
+            clock: the time, never going back (see `adapters.system.clock`).
+            new_id: makes a unique name with the given prefix.
+            issuer: `iss` of access tokens.
+
+        Raises:
+            UnavailableError: the store cannot be read.
+        """
+        state = State(store, await store.load())
+        grants = GrantBook(state, rules, secrets, issuer, clock, new_id)
+        missions = MissionBook(state, grants, rules, clock, new_id)
+        gather = Gather(state, policy, rules)
+        driving = Driving(
+            decisions=Evaluations(state, gather, grants, rules, secrets.pass_key, clock, new_id),
+            missions=missions,
+            grants=grants,
+            approvals=ApprovalBook(state, missions, pin, rules, clock),
+            registry=ToolRegistry(state, missions, rules, clock, new_id),
+            ledger=_Ledger(ledger, ledger_vkey),
+        )
+        return cls(driving, state, store)
+
+    async def close(self) -> None:
+        """Finish what is queued and let go of the store."""
+        await self._store.close()

@@ -1,0 +1,459 @@
+"""Answers one access question: gather → decide → commit. The only place where a call is let out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from jittrust.broker.gather import Gather
+from jittrust.broker.grants import GrantBook
+from jittrust.broker.record import (
+    approval_record,
+    grant_record,
+    mission_record,
+    outcome_record,
+    pass_record,
+    use_record,
+)
+from jittrust.broker.state import KeptAnswer, OpenCall, State, gas_of
+from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
+from jittrust.core.decide import Facts, Judgement, decide
+from jittrust.core.errors import ConflictError, JitError, NotFoundError, PassSupersededError, RefusedError
+from jittrust.core.grant import lanes, passes
+from jittrust.core.grant.grant import Grant, Lane, PassBinding, PassStanding, Presentation, Shown, Strictness
+from jittrust.core.grant.states import GrantState
+from jittrust.core.intent.drift import TrailStep
+from jittrust.core.intent.reading import ActionReading
+from jittrust.core.mission.mission import Mission
+from jittrust.core.mission.states import MISSION_MOVES, MissionState
+from jittrust.core.model import Evaluation, Response, Ruling, Verdict
+from jittrust.core.response.session import SessionState
+from jittrust.core.rules import Rules
+from jittrust.core.states import move
+from jittrust.core.units import Instant
+from jittrust.ports.commit import (
+    AddHistory,
+    MoveGrant,
+    PutApproval,
+    PutLane,
+    PutMission,
+    PutStanding,
+    RecordBody,
+    SpendPass,
+    Write,
+)
+from jittrust.ports.decision_point import Decision, Learned, Outcome, Passage
+
+# Answers larger than this are not kept for a re-send; the caller is told that the call is in doubt.
+ANSWER_KEPT = 1024 * 1024
+# A gateway-kept chain that lost a race inside this process is tried again this often.
+_TRIES = 3
+
+
+@dataclass(slots=True)
+class Effects:
+    """What one evaluation changes."""
+
+    writes: list[Write]
+    records: list[RecordBody]
+
+
+class Evaluations:
+    """The decision point."""
+
+    def __init__(
+        self,
+        state: State,
+        gather: Gather,
+        grants: GrantBook,
+        rules: Rules,
+        pass_key: bytes,
+        clock: Callable[[], Instant],
+        new_id: Callable[[str], str],
+    ) -> None:
+        """Wire it up; nothing is read or written yet."""
+        self._state = state
+        self._gather = gather
+        self._grants = grants
+        self._rules = rules
+        self._pass_key = pass_key
+        self._clock = clock
+        self._new_id = new_id
+
+    async def evaluate(self, ask: Evaluation, shown: Shown) -> Decision:
+        """See `DecisionPoint.evaluate`."""
+        for attempt in range(_TRIES):
+            try:
+                return await self._evaluate(ask, shown)
+            except (PassSupersededError, ConflictError):
+                # Memory was behind the store and has been read again. Another try judges by what is true now; a key-bound caller whose pass
+                # was taken meanwhile gets a challenge from that.
+                if attempt == _TRIES - 1:
+                    raise
+        raise AssertionError  # unreachable: the loop returns or raises
+
+    async def settle(self, evaluation: str, outcome: Outcome) -> Learned:
+        """See `DecisionPoint.settle`."""
+        now = self._clock()
+        call = self._state.calls.pop(evaluation, None)
+        if call is None:
+            raise NotFoundError("evaluation_unknown", f"{evaluation} was never let out, or is settled already")
+        if call.reading is not None:
+            self.read_result(call.mission, call.ask.resource.id, call.reading, outcome)
+        records = [outcome_record(evaluation, call.mission, call.ask.resource.id, outcome, now)]
+        writes: list[Write] = []
+        next_pass = None
+        if call.keyed:
+            kept = self._state.answers.get((call.grant, call.lane, call.seq))
+            if kept is not None and kept.evaluation == evaluation:
+                kept.done = True
+                kept.answer = (
+                    outcome.answer if outcome.answer is not None and len(outcome.answer) <= ANSWER_KEPT else None
+                )
+            lane = self._state.lanes.get((call.grant, call.lane))
+            if lane is not None and lanes.deliverable(lane, call.seq + 1):
+                next_pass = self._pass(call.grant, call.lane, lane.seq)
+                writes.append(PutLane(lanes.delivered(lane, now), lane.seq))
+        await self._state.change(writes, records)
+        standing = self._state.standings.get(call.mission)
+        level = standing.state if standing else SessionState.NORMAL
+        return Learned(_RESPONSE_IN_FORCE[level], next_pass=next_pass)
+
+    def read_result(self, mission: str, resource: str, reading: ActionReading, outcome: Outcome) -> None:
+        """Index what came back: everything in it is untrusted until a person endorses its source."""
+        memory = self._state.memory(mission)
+        memory.results += 1
+        memory.provenance.add_result(
+            f"{resource}#{memory.results}", resource, outcome.structured, outcome.texts, documents=reading.documents
+        )
+
+    # ---- one evaluation ---------------------------------------------------------------------------------------------------------------
+
+    async def _evaluate(self, ask: Evaluation, shown: Shown) -> Decision:
+        now = self._clock()
+        backing = self._grants.behind(ask, shown, now)
+        grant, lane = backing.grant, backing.lane
+        step = Effects(list(backing.writes), list(backing.records))
+        if shown.binding is PassBinding.GATEWAY:
+            presentation = lanes.judge(lane, None, shown, ask.digest, now, None, self._rules.rotation)
+        else:
+            lane, presentation = await self._present(ask, shown, grant, now)
+            # Reading the delivery time may have taken a turn of the loop: what is live is read again, in one go with the decision.
+            grant = self._state.grants[grant.id]
+            if presentation.standing is PassStanding.RESEND and lane is not None:
+                return await self._resend(ask, shown, grant, lane, presentation, now)
+            if presentation.standing is PassStanding.REUSE:
+                return await self._reuse(ask, shown, grant, presentation, now)
+            if presentation.standing is not PassStanding.FRESH:
+                return await self._challenge(ask, shown, grant, lane, presentation, now)
+        if lane is None:
+            raise RefusedError("invalid_token", "The grant has no lane.")
+        mission = self._state.missions.get(grant.mission)
+        facts = self._gather.facts(ask, grant, mission, presentation, now)
+        judgement = decide(ask, facts, self._rules, now)
+        return await self._commit(ask, shown, grant, lane, facts, judgement, step, now)
+
+    async def _present(
+        self, ask: Evaluation, shown: Shown, grant: Grant, now: Instant
+    ) -> tuple[Lane | None, Presentation]:
+        read = (
+            None
+            if shown.presented is None
+            else passes.read(self._pass_key, self._state.pass_generation, shown.presented)
+        )
+        number = lanes.lane_asked(read, shown)
+        lane = self._state.lanes.get((grant.id, number))
+        successor_at = None
+        if lane is not None and read is not None and read.seq < lane.seq - 1:
+            successor_at = await self._state.delivered_at(grant.id, number, read.seq + 1)
+            lane = self._state.lanes.get((grant.id, number))
+        return lane, lanes.judge(lane, read, shown, ask.digest, now, successor_at, self._rules.rotation)
+
+    async def _commit(
+        self,
+        ask: Evaluation,
+        shown: Shown,
+        grant: Grant,
+        lane: Lane,
+        facts: Facts,
+        judgement: Judgement,
+        step: Effects,
+        now: Instant,
+    ) -> Decision:
+        verdict, mission = judgement.verdict, facts.mission
+        allowed = verdict.ruling in (Ruling.ALLOW, Ruling.MODIFY)
+        observed = not allowed and mission is not None and mission.observe and not judgement.hard
+        goes_out = allowed or observed
+        keyed = shown.binding is PassBinding.DPOP
+        price = min(verdict.price, grant.gas_left) if observed else verdict.price
+        step.writes.append(SpendPass(grant.id, lane.number, lane.seq, ask.digest, ask.id, price, now, goes_out))
+        if keyed and not goes_out:
+            # The refusal itself carries the next pass, so it counts as delivered with this very step.
+            after = lanes.successor(lane, ask.digest, ask.id, now)
+            step.writes.append(PutLane(lanes.delivered(after, now), after.seq))
+        approval: Approval | None = None
+        if mission is not None:
+            step.writes.append(PutStanding(mission.id, judgement.standing))
+            approval = self._approvals(ask, facts, verdict, step, now, goes_out=goes_out)
+            self._count_use(mission, judgement, step, goes_out=goes_out)
+            self._follow_ladder(mission, grant, facts, judgement, step, now)
+        step.records.append(
+            use_record(
+                ask,
+                replace(verdict, price=price),
+                mission,
+                grant,
+                lane,
+                shown,
+                facts.origins,
+                forwarded=goes_out,
+                at=now,
+            )
+        )
+        if goes_out and mission is not None:
+            self._remember(ask, grant, lane, mission, facts, judgement, step, keyed=keyed)
+        try:
+            committed = await self._state.change(step.writes, step.records)
+        except JitError:
+            self._state.calls.pop(ask.id, None)
+            raise
+        next_pass = self._pass(grant.id, lane.number, lane.seq + 1) if keyed else None
+        passage = (
+            Passage.FORWARD
+            if goes_out
+            else Passage.ASK
+            if verdict.ruling is Ruling.STEP_UP and approval
+            else Passage.REFUSE
+        )
+        return Decision(
+            passage=passage,
+            verdict=verdict,
+            evaluation=ask.id,
+            grant=grant.id,
+            next_pass=next_pass,
+            gas_left=committed.gas_left if committed.gas_left is not None else gas_of(self._state.grants.get(grant.id)),
+            approval=approval if not goes_out else None,
+            observed=observed,
+            mission=mission.id if mission else "",
+            generation=mission.generation if mission else 0,
+        )
+
+    def _remember(
+        self,
+        ask: Evaluation,
+        grant: Grant,
+        lane: Lane,
+        mission: Mission,
+        facts: Facts,
+        judgement: Judgement,
+        step: Effects,
+        *,
+        keyed: bool,
+    ) -> None:
+        reading, memory = judgement.reading, self._state.memory(mission.id)
+        if reading is not None and facts.tool is not None:
+            step.writes.append(
+                AddHistory(grant.agent, mission.id, facts.tool.id, reading.intent, memory.last_tool, facts.keys)
+            )
+            factors = judgement.verdict.factors
+            memory.trail.append(TrailStep(reading.intent, factors.clarity.value if factors else None))
+            memory.last_tool = facts.tool.id
+            memory.targets.update(facts.keys)
+        if keyed:
+            self._state.keep_answer((grant.id, lane.number, lane.seq), KeptAnswer(ask.id))
+        self._state.open_call(OpenCall(ask, mission.id, grant.id, lane.number, lane.seq, facts.server, reading, keyed))
+
+    def _count_use(self, mission: Mission, judgement: Judgement, step: Effects, *, goes_out: bool) -> None:
+        entry = judgement.entry
+        if not goes_out or entry is None or entry.uses_left is None:
+            return
+        used = tuple(
+            replace(e, uses_left=max(0, (e.uses_left or 0) - 1)) if e.id == entry.id else e
+            for e in mission.authority.entries
+        )
+        # The generation stays: nobody has to look at the map again because a use was counted.
+        step.writes.append(
+            PutMission(replace(mission, authority=replace(mission.authority, entries=used)), mission.generation)
+        )
+
+    def _approvals(
+        self, ask: Evaluation, facts: Facts, verdict: Verdict, step: Effects, now: Instant, *, goes_out: bool
+    ) -> Approval | None:
+        if goes_out and facts.approval is not None and "approved_by_person" in verdict.codes:
+            used = replace(facts.approval, state=ApprovalState.USED)
+            step.writes.append(PutApproval(used))
+            step.records.append(approval_record(used, now))
+            return used
+        if goes_out or verdict.ruling is not Ruling.STEP_UP or facts.mission is None:
+            return None
+        waiting = self._gather.waiting(facts.mission.id, ask.digest, now)
+        if waiting is not None:
+            return waiting
+        level = verdict.factors.risk.value if verdict.factors else None
+        asked = Approval(
+            id=self._new_id("a"),
+            kind=ApprovalKind.CALL,
+            mission=facts.mission.id,
+            subject=ask.subject.id,
+            target=ask.resource.id,
+            digest=ask.digest,
+            text=f"{ask.action.name} {ask.resource.id} {ask.text}".strip(),
+            why=" ".join(reason.fact for reason in verdict.reasons if reason.fact)[:2000],
+            risk=100 if level is None else round(level * 100),
+            asked=now,
+            expires=Instant(now + self._rules.grants.approval_seconds),
+            price=verdict.price,
+        )
+        step.writes.append(PutApproval(asked))
+        step.records.append(approval_record(asked, now))
+        return asked
+
+    def _follow_ladder(
+        self, mission: Mission, grant: Grant, facts: Facts, judgement: Judgement, step: Effects, now: Instant
+    ) -> None:
+        before = facts.standing.state if facts.standing else SessionState.NORMAL
+        reached = judgement.standing.state
+        if reached is before or mission.state is not MissionState.ACTIVE or mission.observe:
+            return
+        why = "; ".join(reason.fact for reason in judgement.verdict.reasons)[:500]
+        if reached is SessionState.SUSPENDED:
+            self.suspend(mission, grant, why, step.writes, step.records, now)
+        elif reached is SessionState.KILLED:
+            ended = replace(
+                mission,
+                state=move(MISSION_MOVES, mission.state, MissionState.TERMINATED),
+                why_ended=why,
+                generation=mission.generation + 1,
+            )
+            step.writes.append(PutMission(ended, mission.generation))
+            step.records.append(mission_record(ended, "killed", "policy:response_ladder", now, why))
+            for live in self._grants.live_of(mission.id):
+                if live.id != grant.id:
+                    step.writes.append(MoveGrant(live.id, GrantState.REVOKED))
+                    step.records.append(grant_record(live, "revoked", now, why, "policy:response_ladder"))
+
+    def suspend(
+        self, mission: Mission, grant: Grant, why: str, writes: list[Write], records: list[RecordBody], now: Instant
+    ) -> Approval:
+        """Suspend a mission and ask a person whether it may go on."""
+        stopped = replace(
+            mission, state=move(MISSION_MOVES, mission.state, MissionState.SUSPENDED), generation=mission.generation + 1
+        )
+        question = Approval(
+            id=self._new_id("a"),
+            kind=ApprovalKind.SUSPENSION,
+            mission=mission.id,
+            subject=grant.agent,
+            target=mission.id,
+            digest=mission.id,
+            text=f"Resume the mission {mission.id}: {mission.goal.text[:300]}",
+            why=why,
+            risk=100,
+            asked=now,
+            expires=mission.expires,
+        )
+        writes.extend((PutMission(stopped, mission.generation), PutApproval(question)))
+        records.extend(
+            (mission_record(stopped, "suspended", "policy:response_ladder", now, why), approval_record(question, now))
+        )
+        return question
+
+    # ---- passes that are not live -----------------------------------------------------------------------------------------------------
+
+    async def _resend(
+        self, ask: Evaluation, shown: Shown, grant: Grant, lane: Lane, presentation: Presentation, now: Instant
+    ) -> Decision:
+        kept = self._state.answers.get((grant.id, lane.number, presentation.seq))
+        again = lanes.resent(lane, now)
+        record = pass_record("resend", ask, shown, lane.number, presentation.seq, presentation.why, now)
+        await self._state.change([PutLane(again, lane.seq)], [record])
+        return self._not_live(
+            ask,
+            shown,
+            grant,
+            presentation,
+            now,
+            Passage.RESEND,
+            self._pass(grant.id, lane.number, lane.seq),
+            kept.answer if kept and kept.done else None,
+        )
+
+    async def _challenge(
+        self, ask: Evaluation, shown: Shown, grant: Grant, lane: Lane | None, presentation: Presentation, now: Instant
+    ) -> Decision:
+        """Put a fresh pass in the place of the outstanding one: whoever asked for it is exposed at the other holder's next use."""
+        target = lane if lane is not None and lane.open else self._state.lanes.get((grant.id, 0))
+        if target is None:
+            raise RefusedError("invalid_token", "the grant has no lane")
+        what = "lost_race" if presentation.standing is PassStanding.LOST_RACE else "challenge"
+        fresh = lanes.challenge(target, now)
+        record = pass_record(what, ask, shown, target.number, presentation.seq, presentation.why, now)
+        await self._state.change([PutLane(fresh, target.seq)], [record])
+        return self._not_live(
+            ask, shown, grant, presentation, now, Passage.CHALLENGE, self._pass(grant.id, fresh.number, fresh.seq)
+        )
+
+    async def _reuse(
+        self, ask: Evaluation, shown: Shown, grant: Grant, presentation: Presentation, now: Instant
+    ) -> Decision:
+        """Two holders of one key: the family dies for strict clients; for stock ones the mission is suspended and a person is asked."""
+        writes: list[Write] = []
+        records = [pass_record("reuse", ask, shown, presentation.lane, presentation.seq, presentation.why, now)]
+        decision = self._not_live(ask, shown, grant, presentation, now, Passage.REFUSE, None)
+        mission = self._state.missions.get(grant.mission)
+        standing = self._state.standings.get(grant.mission)
+        if grant.strictness is Strictness.STRICT:
+            for member in self._grants.live_of_family(grant.family):
+                writes.append(MoveGrant(member.id, GrantState.REUSED))
+                records.append(grant_record(member, "reused", now, presentation.why, "policy:reuse"))
+        elif mission is not None and mission.state is MissionState.ACTIVE:
+            self.suspend(mission, grant, f"{presentation.why} (grant {grant.id})", writes, records, now)
+            if standing is not None:
+                writes.append(
+                    PutStanding(
+                        mission.id,
+                        replace(standing, state=SessionState.SUSPENDED, strikes=standing.strikes + 1, moved=now),
+                    )
+                )
+        await self._state.change(writes, records)
+        return decision
+
+    def _not_live(
+        self,
+        ask: Evaluation,
+        shown: Shown,
+        grant: Grant,
+        presentation: Presentation,
+        now: Instant,
+        passage: Passage,
+        next_pass: str | None,
+        answer: bytes | None = None,
+    ) -> Decision:
+        mission = self._state.missions.get(grant.mission)
+        facts = self._gather.facts(ask, grant, mission, presentation, now)
+        verdict = decide(ask, facts, self._rules, now).verdict
+        return Decision(
+            passage=passage,
+            verdict=verdict,
+            evaluation=ask.id,
+            grant=grant.id,
+            next_pass=next_pass,
+            gas_left=gas_of(self._state.grants.get(grant.id)),
+            answer=answer,
+            mission=grant.mission,
+            generation=mission.generation if mission else 0,
+        )
+
+    # ---- small things -----------------------------------------------------------------------------------------------------------------
+
+    def _pass(self, grant: str, lane: int, seq: int) -> str:
+        return passes.mint(self._pass_key, self._state.pass_generation, grant, lane, seq)
+
+
+_RESPONSE_IN_FORCE = {
+    SessionState.NORMAL: Response.NONE,
+    SessionState.FLAGGED: Response.FLAG,
+    SessionState.NARROWED: Response.NARROW,
+    SessionState.SUSPENDED: Response.SUSPEND,
+    SessionState.KILLED: Response.KILL,
+}

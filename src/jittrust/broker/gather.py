@@ -1,0 +1,199 @@
+"""What is known when a question is asked. Everything is in memory; what cannot be found out is None, never a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from jittrust.broker.state import State
+from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
+from jittrust.core.authority.pin import PinState
+from jittrust.core.decide import Facts
+from jittrust.core.errors import JitError
+from jittrust.core.grant.grant import Grant, Presentation
+from jittrust.core.history import History
+from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
+from jittrust.core.intent.reading import classify
+from jittrust.core.intent.roles import argument_roles, leaves
+from jittrust.core.mission.mission import Mission
+from jittrust.core.model import Evaluation, Json, Tool, ToolAnnotations
+from jittrust.core.policy import PolicyAnswer
+from jittrust.core.response.session import SessionState, Standing
+from jittrust.core.rules import Rules
+from jittrust.core.scoring.context import value_keys
+from jittrust.core.scoring.price import novelty_of
+from jittrust.core.scoring.risk import tainted
+from jittrust.core.scoring.trust import opening
+from jittrust.core.units import Instant, Unit
+from jittrust.ports.policy import Policy, PolicyQuestion
+
+# Calls inside this many seconds count as recent (speed, part of the price).
+_RECENT = 60.0
+# Calls in that time from which an agent counts as going at full speed.
+_FULL_SPEED = 60
+
+
+class Gather:
+    """Collects the facts of one question."""
+
+    def __init__(self, state: State, policy: Policy, rules: Rules) -> None:
+        """Wire it up."""
+        self._state = state
+        self._policy = policy
+        self._rules = rules
+
+    def facts(
+        self,
+        ask: Evaluation,
+        grant: Grant,
+        mission: Mission | None,
+        presentation: Presentation,
+        now: Instant,
+    ) -> Facts:
+        """The facts of `ask` as they are at this very moment; nothing is awaited."""
+        server, _, name = ask.resource.id.partition("/")
+        if mission is None:
+            return Facts(None, grant, presentation, None, server, None, None, PolicyAnswer(), None, None)
+        standing = self._state.standings.get(mission.id) or Standing(opening(self._rules.trust), SessionState.NORMAL)
+        if ask.resource.type == "protocol":
+            return Facts(mission, grant, presentation, standing, server, None, None, PolicyAnswer(), (), None)
+        tool, pin = self._tool(ask, server, name)
+        memory = self._state.memory(mission.id)
+        while memory.recent and now - memory.recent[0] > _RECENT:
+            memory.recent.popleft()
+        memory.recent.append(now)
+        origins: tuple[ArgumentOrigin, ...] | None = None
+        keys: tuple[str, ...] = ()
+        if tool is not None:
+            roles = argument_roles(tool, ask.arguments)
+            keys = value_keys(tool, ask.arguments, roles, self._rules.context)
+            if not (memory.results_lost or memory.provenance.lost):
+                origins = memory.provenance.trace(ask.arguments, mission.goal, roles, memory.operator)
+        history = self._state.histories.get(grant.agent, History())
+        return Facts(
+            mission=mission,
+            grant=grant,
+            presentation=presentation,
+            standing=standing,
+            server=server,
+            tool=tool,
+            pin=pin,
+            policy=self._ask_policy(ask, mission, tool, server, origins),
+            origins=origins,
+            history=replace(history, last_tool=memory.last_tool),
+            trail=tuple(memory.trail),
+            approval=self._approved(mission.id, ask.digest, now),
+            keys=keys,
+            novelty=novelty_of(
+                sum(key not in memory.targets for key in keys), len(keys), len(memory.targets), self._rules.price
+            ),
+            speed=Unit(min(1.0, len(memory.recent) / _FULL_SPEED)),
+        )
+
+    def waiting(self, mission: str, digest: str, now: Instant) -> Approval | None:
+        """The open question for exactly this call, so that asking twice makes one question."""
+        return self._question(mission, digest, ApprovalState.WAITING, now)
+
+    def _approved(self, mission: str, digest: str, now: Instant) -> Approval | None:
+        return self._question(mission, digest, ApprovalState.APPROVED, now)
+
+    def _question(self, mission: str, digest: str, state: ApprovalState, now: Instant) -> Approval | None:
+        return next(
+            (
+                approval
+                for approval in self._state.open_approvals()
+                if approval.digest == digest
+                and approval.mission == mission
+                and approval.kind is ApprovalKind.CALL
+                and approval.state is state
+                and now < approval.expires
+            ),
+            None,
+        )
+
+    def _tool(self, ask: Evaluation, server: str, name: str) -> tuple[Tool | None, PinState | None]:
+        if ask.resource.type == "tool":
+            pin = self._state.pins.get((server, name))
+            return (None, None) if pin is None else (self._state.tools.get(ask.resource.id), pin.state)
+        # Resources, prompts and what a server asks of the client have no definition to pin: they are read as what their method does.
+        return described(ask, server, name), PinState.PINNED
+
+    def _ask_policy(
+        self,
+        ask: Evaluation,
+        mission: Mission,
+        tool: Tool | None,
+        server: str,
+        origins: tuple[ArgumentOrigin, ...] | None,
+    ) -> PolicyAnswer | None:
+        facts: dict[str, str | int | bool | tuple[str, ...]] = {
+            "goal_stated": mission.goal.stated,
+            "goal_source": str(mission.goal.source),
+            "arguments": tuple(sorted(ask.arguments)),
+        }
+        if tool is not None:
+            reading = classify(tool, ask.arguments)
+            facts |= {
+                "intent": reading.intent,
+                "consequential": reading.consequential,
+                "sensitive": max(reading.sensitivity_in, reading.sensitivity_out) >= self._rules.sensitive_from,
+                **_hints(tool.annotations),
+            }
+            if origins is not None:
+                facts["tainted"] = bool(tainted(origins, reading))
+            values = dict(_texts(ask.arguments))
+            roles = argument_roles(tool, ask.arguments)
+            facts["targets"] = tuple(value for path, value in values.items() if roles.get(path) is ArgumentRole.TARGET)
+            facts["paths"] = tuple(value for path, value in values.items() if roles.get(path) is ArgumentRole.SELECTOR)
+        try:
+            return self._policy.answer(
+                PolicyQuestion(
+                    agent=ask.subject.id,
+                    person=mission.person,
+                    action=ask.action.name,
+                    resource_type=ask.resource.type,
+                    resource=ask.resource.id,
+                    server=server,
+                    facts=facts,
+                )
+            )
+        except JitError:
+            return None
+
+
+def _hints(hints: ToolAnnotations) -> dict[str, bool]:
+    declared = {
+        "read_only": hints.read_only,
+        "destructive": hints.destructive,
+        "idempotent": hints.idempotent,
+        "open_world": hints.open_world,
+    }
+    return {name: value for name, value in declared.items() if value is not None}
+
+
+def _texts(arguments: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+    return ((path, value) for path, value in leaves(arguments) if isinstance(value, str))
+
+
+# What the methods that carry no tool do, in the words the reader of acts knows: name, description, read only.
+_METHODS = {
+    "resources/read": ("read_resource", "Read a resource of the server.", True),
+    "resources/subscribe": ("read_resource", "Read a resource of the server whenever it changes.", True),
+    "resources/unsubscribe": ("read_resource", "Stop reading a resource of the server.", True),
+    "prompts/get": ("get_prompt", "Get a prompt template of the server.", True),
+    "completion/complete": ("list_completions", "List completions of an argument.", True),
+    "sampling/createMessage": ("ask_model", "Ask the model of the client.", True),
+    "elicitation/create": ("ask_person", "Ask the person in front of the client.", True),
+    "roots/list": ("list_roots", "List the roots of the client.", True),
+}
+
+
+def described(ask: Evaluation, server: str, name: str) -> Tool:
+    """A method without a tool, as a tool: closed world (the server already is inside), read only where the method reads."""
+    known = _METHODS.get(ask.action.name)
+    if known is None:
+        return Tool(
+            server, name or ask.action.name, f"The method {ask.action.name}.", {}, ToolAnnotations(), pin="method"
+        )
+    label, description, read_only = known
+    return Tool(server, label, description, {}, ToolAnnotations(read_only=read_only, open_world=False), pin="method")

@@ -1,0 +1,244 @@
+"""Goals become missions: plan, start, extend, change, end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from jittrust.broker.grants import GrantBook
+from jittrust.broker.record import grant_record, mission_record
+from jittrust.broker.state import State
+from jittrust.core.approval import ConfirmedBy
+from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, EntryState
+from jittrust.core.authority.propose import propose
+from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
+from jittrust.core.grant.states import GrantState
+from jittrust.core.mission.mission import Goal, GoalSource, Mission
+from jittrust.core.mission.states import ENDED, MISSION_MOVES, MissionState
+from jittrust.core.model import Tool
+from jittrust.core.response.ladder import resumed
+from jittrust.core.response.session import SessionState, Standing
+from jittrust.core.rules import Rules
+from jittrust.core.scoring.trust import opening
+from jittrust.core.states import move
+from jittrust.core.units import Instant
+from jittrust.ports.commit import MoveGrant, PutMission, PutStanding, RecordBody, Write
+from jittrust.ports.missions import MissionChange, MissionView, NewMission
+
+GOAL_CHARACTERS = 20_000
+"""Longest statement of a goal, in characters. Longer is refused, never cut."""
+
+# Named here: inside the class `list` is the port's method.
+Writes: TypeAlias = list[Write]
+Records: TypeAlias = list[RecordBody]
+
+
+class MissionBook:
+    """Starts, extends, shows and ends missions."""
+
+    def __init__(
+        self, state: State, grants: GrantBook, rules: Rules, clock: Callable[[], Instant], new_id: Callable[[str], str]
+    ) -> None:
+        """Wire it up."""
+        self._state = state
+        self._grants = grants
+        self._rules = rules
+        self._clock = clock
+        self._new_id = new_id
+        self._sessions: dict[str, str] = {}
+
+    # ---- the port ---------------------------------------------------------------------------------------------------------------------
+
+    async def plan(self, goal: str, tools: Sequence[Tool]) -> Sequence[AuthorityEntry]:
+        """See `Missions.plan`."""
+        return propose(
+            Goal((checked(goal),), GoalSource.MISSION_START), tuple(tools) or self._all_tools(), self._rules.proposal
+        )
+
+    async def start(self, new: NewMission) -> Mission:
+        """See `Missions.start`."""
+        if new.request:
+            identity = f"m-{new.request}"
+            if identity in self._state.missions:
+                return self._state.missions[identity]
+        else:
+            identity = self._new_id("m")
+        writes: Writes = []
+        records: Records = []
+        now = self._clock()
+        self._complete_current(new.person, now, writes, records)
+        mission = self.make(identity, new, now)
+        writes += [
+            PutMission(mission, None),
+            PutStanding(mission.id, Standing(opening(self._rules.trust), SessionState.NORMAL)),
+        ]
+        records.append(mission_record(mission, "started", new.person, now))
+        await self._state.change(writes, records)
+        return mission
+
+    async def say(self, person: str, text: str, source: GoalSource, session: str) -> Mission:
+        """See `Missions.say`."""
+        words, now = checked(text), self._clock()
+        current = self._state.current(person)
+        known = self._sessions.get(current.id, "") if current is not None else ""
+        # Another conversation of the same person is another mission; the first one that speaks adopts a mission that has no conversation yet.
+        if current is None or (session and known and session != known):
+            started = await self.start(NewMission(person, words, source))
+            self._sessions[started.id] = session
+            return started
+        if session:
+            self._sessions[current.id] = session
+        if words in current.goal.texts:
+            return current
+        goal = Goal((*current.goal.texts, words), source if not current.goal.stated else current.goal.source)
+        said = replace(current, goal=goal, confirmed=now, generation=current.generation + 1)
+        said = replace(said, authority=self.extended(said, self._all_tools()))
+        await self._state.change(
+            [PutMission(said, current.generation)], [mission_record(said, "words_added", person, now)]
+        )
+        return said
+
+    async def change(self, mission: str, change: MissionChange) -> Mission:
+        """See `Missions.change`."""
+        found = self._state.missions.get(mission)
+        if found is None:
+            raise NotFoundError("mission_unknown", f"There is no mission {mission}.", "jittrust mission list")
+        if (change.approve or change.add) and change.confirmed_by not in (ConfirmedBy.PIN, ConfirmedBy.POLICY):
+            raise RefusedError(
+                "confirmation_too_weak", "Widening a map needs the approver's PIN.", "jittrust mission approve"
+            )
+        now = self._clock()
+        unknown = ({*change.approve, *change.refuse}) - {entry.id for entry in found.authority.entries}
+        if unknown:
+            raise NotFoundError(
+                "entry_unknown",
+                f"The map has no entry {', '.join(sorted(unknown))}.",
+                f"jittrust mission show {mission}",
+            )
+        entries = [_answered(entry, change) for entry in found.authority.entries]
+        entries += [replace(entry, state=EntryState.APPROVED, approved_by=change.by) for entry in change.add]
+        state = found.state if change.to is None else move(MISSION_MOVES, found.state, change.to)
+        changed = replace(
+            found,
+            authority=replace(found.authority, entries=tuple(entries)),
+            state=state,
+            generation=found.generation + 1,
+            confirmed=now if change.approve or change.add or state is MissionState.ACTIVE else found.confirmed,
+            why_ended=change.why if state in ENDED else found.why_ended,
+        )
+        writes: Writes = [PutMission(changed, found.generation)]
+        records = [mission_record(changed, _named(change), change.by, now, change.why)]
+        if state in ENDED and found.state not in ENDED:
+            self._end_grants(changed, now, change.why, change.by, writes, records)
+        if found.state is MissionState.SUSPENDED and state is MissionState.ACTIVE:
+            standing = self._state.standings.get(mission)
+            if standing is not None:
+                writes.append(PutStanding(mission, resumed(standing, now, self._rules.ladder)))
+        await self._state.change(writes, records)
+        return changed
+
+    async def list(self, person: str = "") -> Sequence[MissionView]:
+        """See `Missions.list`."""
+        chosen = [m for m in self._state.missions.values() if not person or m.person == person]
+        unknown = Standing(opening(self._rules.trust), SessionState.NORMAL)
+        newest_first = sorted(chosen, key=lambda m: (m.created, m.id), reverse=True)
+        return [MissionView(m, self._state.standings.get(m.id, unknown)) for m in newest_first]
+
+    # ---- for the registry ---------------------------------------------------------------------------------------------------------------
+
+    def make(self, identity: str, new: NewMission, now: Instant) -> Mission:
+        """The mission as `new` asks for it, active, with its map."""
+        words = (checked(new.goal),) if new.goal.strip() else ()
+        if not words and new.source is not GoalSource.NONE:
+            raise BadInputError("goal_empty", "The goal has no words.", "Say what shall be done, in one sentence.")
+        if not 1 <= new.minutes <= self._rules.grants.mission_minutes:
+            raise BadInputError(
+                "mission_minutes",
+                f"A mission lasts 1..{self._rules.grants.mission_minutes} minutes, not {new.minutes}.",
+            )
+        if not 1 <= new.lanes <= self._rules.grants.lanes_most:
+            raise BadInputError(
+                "lanes_number", f"A mission has 1..{self._rules.grants.lanes_most} lanes, not {new.lanes}."
+            )
+        goal = Goal(words, new.source)
+        given = AuthorityMap(new.entries, new.lanes)
+        mission = Mission(
+            id=identity,
+            person=new.person,
+            agent="",
+            goal=goal,
+            state=MissionState.ACTIVE,
+            authority=given,
+            created=now,
+            confirmed=now,
+            expires=Instant(now + new.minutes * 60),
+            observe=new.observe,
+        )
+        return mission if new.entries else replace(mission, authority=self.extended(mission, self._all_tools()))
+
+    def extended(self, mission: Mission, tools: Iterable[Tool]) -> AuthorityMap:
+        """The map with what the goal proposes for tools it does not name yet. An entry that a person answered is never touched.
+
+        A map that a person wrote whole (a mission file) is not extended: what is not in it was left out on purpose.
+        """
+        if mission.goal.source is GoalSource.FILE or not mission.goal.stated:
+            return mission.authority
+        derived = {entry.id: entry for entry in propose(mission.goal, tuple(tools), self._rules.proposal)}
+        kept = []
+        for entry in mission.authority.entries:
+            newer = derived.pop(entry.id, None)
+            by_policy = entry.state is EntryState.PROPOSED and newer is not None and newer.state is EntryState.APPROVED
+            kept.append(newer if by_policy and newer is not None else entry)
+        return replace(mission.authority, entries=(*kept, *derived.values()))
+
+    def _all_tools(self) -> tuple[Tool, ...]:
+        return tuple(self._state.tools[name] for name in sorted(self._state.tools))
+
+    def _complete_current(self, person: str, now: Instant, writes: Writes, records: Records) -> None:
+        current = self._state.current(person)
+        if current is None:
+            return
+        to = (
+            MissionState.COMPLETED if MissionState.COMPLETED in MISSION_MOVES[current.state] else MissionState.WITHDRAWN
+        )
+        ended = replace(
+            current,
+            state=move(MISSION_MOVES, current.state, to),
+            generation=current.generation + 1,
+            why_ended="a new goal was stated",
+        )
+        writes.append(PutMission(ended, current.generation))
+        records.append(mission_record(ended, str(to), person, now, ended.why_ended))
+        self._end_grants(ended, now, ended.why_ended, person, writes, records)
+
+    def _end_grants(self, mission: Mission, now: Instant, why: str, by: str, writes: Writes, records: Records) -> None:
+        for grant in self._grants.live_of(mission.id):
+            writes.append(MoveGrant(grant.id, GrantState.REVOKED))
+            records.append(grant_record(grant, "revoked", now, why, by))
+
+
+def checked(goal: str) -> str:
+    """The words of a goal, or an error with a code."""
+    words = goal.strip()
+    if not words:
+        raise BadInputError("goal_empty", "The goal has no words.", "Say what shall be done, in one sentence.")
+    if len(words) > GOAL_CHARACTERS:
+        raise BadInputError(
+            "goal_too_long", f"The goal has {len(words)} characters, {GOAL_CHARACTERS} are the most.", "Say it shorter."
+        )
+    return words
+
+
+def _answered(entry: AuthorityEntry, change: MissionChange) -> AuthorityEntry:
+    if entry.id in change.approve:
+        return replace(entry, state=EntryState.APPROVED, approved_by=change.by)
+    if entry.id in change.refuse:
+        return replace(entry, state=EntryState.REFUSED, approved_by=change.by)
+    return entry
+
+
+def _named(change: MissionChange) -> str:
+    if change.to is not None:
+        return str(change.to)
+    return "map_widened" if change.approve or change.add else "map_narrowed"

@@ -1,0 +1,1 @@
+"""The micro-perimeter of a mission and how a goal becomes one."""

@@ -1,0 +1,474 @@
+"""The door of the core: one question, the facts, the rules, the time; one verdict with all its reasons.
+
+`decide()` is a numbered ladder. Hard refusals come before any score (rules 1 to 3 of docs/architecture.md); readings and the score are computed on
+refusals too, so that probing costs trust. The caller makes the verdict durable before anything goes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from jittrust.core.approval import Approval, ApprovalState
+from jittrust.core.authority.map import AuthorityEntry, EntryState
+from jittrust.core.authority.match import Match, MatchStanding, match
+from jittrust.core.authority.pin import PinState
+from jittrust.core.grant.grant import Grant, PassStanding, Presentation
+from jittrust.core.grant.states import GrantState
+from jittrust.core.history import History
+from jittrust.core.intent.alignment import clarity
+from jittrust.core.intent.drift import TrailStep, drift
+from jittrust.core.intent.origin import ArgumentOrigin
+from jittrust.core.intent.reading import ActionReading, classify
+from jittrust.core.mission.mission import Mission
+from jittrust.core.mission.states import MissionState
+from jittrust.core.model import (
+    Evaluation,
+    IntentFactors,
+    Reading,
+    Reason,
+    Response,
+    Ruling,
+    Tool,
+    Verdict,
+    WeightedIntentScore,
+)
+from jittrust.core.policy import PolicyAnswer
+from jittrust.core.reasons import AGENT_NEXT, REASONS, AgentCode
+from jittrust.core.response.ladder import respond
+from jittrust.core.response.session import SessionState, Standing
+from jittrust.core.rules import Rules
+from jittrust.core.scoring.context import fit
+from jittrust.core.scoring.price import price, refusal_price
+from jittrust.core.scoring.risk import risk, tainted
+from jittrust.core.scoring.trust import after, opening
+from jittrust.core.scoring.wis import weighted_intent_score
+from jittrust.core.units import Gas, Instant, Score, Seconds, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known when the question is asked. None means: could not be found out (never: does not apply).
+
+    Attributes:
+        mission, grant, presentation, standing: the living state behind the call.
+        server: the server the call is for.
+        tool: the pinned definition; None when the server never listed it.
+        pin: how the definition stands.
+        policy: what the written rules said.
+        origins: where each argument value came from; None when results that should be known are lost.
+        history: what this agent usually does.
+        trail: the steps of this mission so far, oldest first.
+        approval: an approved question for exactly this call, unexpired.
+        keys: the resources that the call touches (`scoring.context.value_keys`).
+        novelty: how new they are to this mission.
+        speed: how fast calls follow each other; None = could not be measured.
+    """
+
+    mission: Mission | None
+    grant: Grant | None
+    presentation: Presentation | None
+    standing: Standing | None
+    server: str
+    tool: Tool | None
+    pin: PinState | None
+    policy: PolicyAnswer | None
+    origins: tuple[ArgumentOrigin, ...] | None
+    history: History | None
+    trail: Sequence[TrailStep] = ()
+    approval: Approval | None = None
+    keys: tuple[str, ...] = ()
+    novelty: Unit = Unit(0.0)
+    speed: Unit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict and what the broker needs to make it true: the new standing, the reading of the act, the entry that covered it."""
+
+    verdict: Verdict
+    standing: Standing
+    reading: ActionReading | None
+    entry: AuthorityEntry | None
+    hard: bool
+
+
+@dataclass(slots=True)
+class _Case:
+    """One call on its way up the ladder."""
+
+    ask: Evaluation
+    facts: Facts
+    rules: Rules
+    now: Instant
+    reading: ActionReading | None = None
+    factors: IntentFactors | None = None
+    wis: WeightedIntentScore | None = None
+    drift: Reading | None = None
+    matched: Match | None = None
+    taints: tuple[ArgumentOrigin, ...] = ()
+    reasons: list[Reason] = field(default_factory=list)
+
+    def say(self, code: str, fact: str, would_pass: str = "") -> None:
+        self.reasons.append(Reason(code, fact, would_pass))
+
+
+def decide(ask: Evaluation, facts: Facts, rules: Rules, now: Instant) -> Judgement:
+    """Judge one call.
+
+    Ladder:
+        1. protocol messages: hard refusals of 3 only, no reading, no price.
+        2. read the act: intent, origins, the four factors, drift, WIS, price. Recorded whatever follows.
+        3. hard refusals, in the order of `_REFUSALS`: no score outweighs them.
+        4. authority: outside the map is refused or goes to a person; a policy a person wrote may permit.
+        5. what was measured may narrow, slow or stop; it never widens.
+        6. a person's approval of exactly this call lifts 4 and 5, never 3.
+        7. price and gas.
+        8. trust falls or rises, the response ladder answers.
+
+    Raises:
+        Nothing. A refusal is a value.
+    """
+    case = _Case(ask, facts, rules, now)
+    if ask.resource.type == "protocol":
+        refused = _first_refusal(case, _PROTOCOL_REFUSALS)
+        if not refused:
+            case.say("protocol", f"{ask.action.name} has no effect of its own.")
+        return _judge(case, Ruling.DENY if refused else Ruling.ALLOW, Gas(0), hard=refused)
+    _read(case)
+    cost = _price(case)
+    if _first_refusal(case, _REFUSALS):
+        return _judge(case, Ruling.DENY, refusal_price(rules.price), hard=True)
+    ruling = _measured(case, _authority(case))
+    if ruling is not Ruling.ALLOW and _approved(case):
+        case.say(
+            "approved_by_person", f"{facts.approval.answered_by if facts.approval else ''} approved exactly this call."
+        )
+        ruling = Ruling.ALLOW
+    if ruling is Ruling.ALLOW and facts.grant is not None and cost > facts.grant.gas_left:
+        case.say(
+            "gas_exhausted", f"The call costs {cost}, {facts.grant.gas_left} are left.", "Wait for the next grant."
+        )
+        return _judge(case, Ruling.DENY, refusal_price(rules.price), hard=True)
+    if ruling is Ruling.ALLOW:
+        return _judge(case, ruling, cost, hard=False)
+    # A step-up is priced once: nothing now, the full price when the approved call is repeated.
+    return _judge(case, ruling, Gas(0) if ruling is Ruling.STEP_UP else refusal_price(rules.price), hard=False)
+
+
+# ---- 2. reading the act -------------------------------------------------------------------------------------------------------------------
+
+
+def _read(case: _Case) -> None:
+    ask, facts, rules = case.ask, case.facts, case.rules
+    if facts.tool is None or facts.mission is None:
+        return
+    mission, tool = facts.mission, facts.tool
+    case.matched = match(mission.authority, tool, ask.action.name, ask.arguments)
+    entry = case.matched.entry if case.matched.standing is MatchStanding.INSIDE else None
+    reading = classify(tool, ask.arguments)
+    case.reading = reading
+    origins = facts.origins or ()
+    case.taints = tainted(origins, reading)
+    o = clarity(mission.goal, tool, reading, ask.arguments, entry, origins, rules.alignment)
+    c = fit(facts.history, tool, reading, facts.keys, rules.context)
+    r = risk(reading, origins, ask.arguments, rules.risk)
+    last = max(mission.confirmed, facts.approval.answered if facts.approval else Instant(0))
+    end = min(mission.expires, facts.grant.expires) if facts.grant else mission.expires
+    validity = Seconds(max(0.0, end - last))
+    case.factors = IntentFactors(
+        o, c, r, validity, f"From the last confirmation by a person to the end of the permission: {validity:.0f} s."
+    )
+    case.wis = weighted_intent_score(case.factors, rules.weights)
+    case.drift = drift(reading, o, facts.trail, rules.drift)
+
+
+def _price(case: _Case) -> Gas:
+    if case.reading is None or case.factors is None:
+        return refusal_price(case.rules.price)
+    return price(case.reading, case.factors.risk, case.facts.novelty, case.facts.speed, case.rules.price)
+
+
+# ---- 3. hard refusals ---------------------------------------------------------------------------------------------------------------------
+
+
+def _no_mission(case: _Case) -> bool:
+    if case.facts.mission is not None and case.facts.standing is not None:
+        return False
+    case.say("no_mission", "No mission stands behind this call.", "State a goal: jittrust mission start --goal TEXT.")
+    return True
+
+
+def _no_grant(case: _Case) -> bool:
+    if case.facts.grant is not None and case.facts.presentation is not None:
+        return False
+    case.say("no_grant", "No grant stands behind this call.", "Ask for one: jittrust grant new.")
+    return True
+
+
+def _pass_not_live(case: _Case) -> bool:
+    shown = case.facts.presentation
+    if shown is None or shown.standing is PassStanding.FRESH:
+        return False
+    case.say(
+        "pass_reused" if shown.standing is PassStanding.REUSE else "pass_stale", shown.why, "Show the newest pass."
+    )
+    return True
+
+
+def _session_stopped(case: _Case) -> bool:
+    standing = case.facts.standing
+    if standing is None or standing.state not in (SessionState.SUSPENDED, SessionState.KILLED):
+        return False
+    case.say("session_suspended", f"The session is {standing.state}.", "A person resumes it: jittrust approve.")
+    return True
+
+
+def _mission_not_active(case: _Case) -> bool:
+    mission = case.facts.mission
+    if mission is None or (mission.state is MissionState.ACTIVE and case.now < mission.expires):
+        return False
+    state = "expired" if case.now >= mission.expires else str(mission.state)
+    case.say(
+        "mission_not_active",
+        f"The mission is {state}.",
+        "Start or resume it: jittrust mission start, jittrust approve.",
+    )
+    return True
+
+
+def _grant_not_active(case: _Case) -> bool:
+    grant = case.facts.grant
+    if grant is None or (grant.state is GrantState.ACTIVE and case.now < grant.expires):
+        return False
+    state = "past its end" if case.now >= grant.expires else str(grant.state)
+    case.say("grant_not_active", f"The grant is {state}.", "Ask for a new one.")
+    return True
+
+
+def _wrong_server(case: _Case) -> bool:
+    grant = case.facts.grant
+    if grant is None or not grant.server or grant.server == case.facts.server:
+        return False
+    case.say(
+        "wrong_server",
+        f"The grant is for {grant.server}, the call for {case.facts.server}.",
+        "Ask for a grant for this server.",
+    )
+    return True
+
+
+def _policy_forbids(case: _Case) -> bool:
+    answer = case.facts.policy
+    if answer is None:
+        case.say("policy_unavailable", "The policy could not be evaluated.", "jittrust doctor")
+        return True
+    if not answer.forbids:
+        return False
+    case.say(
+        "policy_forbids", f"Forbidden by {', '.join(answer.forbids)}.", "Change the policy, or do without this call."
+    )
+    return True
+
+
+def _tool_not_pinned(case: _Case) -> bool:
+    if case.facts.tool is None:
+        case.say(
+            "tool_unknown", f"{case.ask.resource.id} was never listed by its server.", "List the server's tools first."
+        )
+        return True
+    if case.facts.pin is PinState.PINNED:
+        return False
+    case.say(
+        "tool_changed",
+        f"The definition of {case.facts.tool.id} differs from the approved one.",
+        "Look at the change: jittrust approve.",
+    )
+    return True
+
+
+def _never_trusted(case: _Case) -> bool:
+    if case.factors is None or case.factors.risk.value is None or case.factors.risk.value < 1.0:
+        return False
+    case.say("never_trusted", case.factors.risk.why, "Nothing: acts of this kind are not let through.")
+    return True
+
+
+_PROTOCOL_REFUSALS: tuple[Callable[[_Case], bool], ...] = (
+    _no_mission,
+    _no_grant,
+    _pass_not_live,
+    _grant_not_active,
+    _wrong_server,
+)
+_REFUSALS: tuple[Callable[[_Case], bool], ...] = (
+    _no_mission,
+    _no_grant,
+    _pass_not_live,
+    _session_stopped,
+    _mission_not_active,
+    _grant_not_active,
+    _wrong_server,
+    _policy_forbids,
+    _tool_not_pinned,
+    _never_trusted,
+)
+
+
+def _first_refusal(case: _Case, checks: Sequence[Callable[[_Case], bool]]) -> bool:
+    """Only the first is reported: what lies behind a dead pass is nobody's business."""
+    return any(check(case) for check in checks)
+
+
+# ---- 4. authority -------------------------------------------------------------------------------------------------------------------------
+
+
+def _authority(case: _Case) -> Ruling:
+    facts, matched, reading, factors = case.facts, case.matched, case.reading, case.factors
+    if facts.mission is None or matched is None or reading is None or factors is None:
+        # Unreachable after the hard refusals; refuse rather than assume.
+        case.say("factor_unknown", "The call could not be read.")
+        return Ruling.DENY
+    if facts.policy is not None and facts.policy.permits:
+        case.say("policy_permits", f"Permitted by {', '.join(facts.policy.permits)}.")
+        return Ruling.ALLOW
+    if matched.standing is MatchStanding.INSIDE:
+        case.say("inside_map", matched.why)
+        return Ruling.ALLOW
+    if not facts.mission.goal.stated:
+        if not reading.consequential and not reading.open_world:
+            case.say("no_goal_read", "No goal is known; this reads a closed-world tool.")
+            return Ruling.ALLOW
+        case.say("no_goal", "No goal is known.", "State one: jittrust mission start --goal TEXT.")
+        return Ruling.STEP_UP
+    return _outside(case, matched, reading, factors)
+
+
+_OUTSIDE_CODES: Mapping[MatchStanding, str] = {
+    MatchStanding.INSIDE: "inside_map",
+    MatchStanding.WAITING: "waits_for_person",
+    MatchStanding.CONSTRAINT_FAILED: "constraint_failed",
+    MatchStanding.RESOURCE_FAILED: "constraint_failed",
+    MatchStanding.USES_EXHAUSTED: "uses_exhausted",
+    MatchStanding.PIN_DIFFERS: "tool_changed",
+    MatchStanding.REFUSED: "refused_by_person",
+    MatchStanding.OUTSIDE: "outside_map",
+}
+
+
+def _outside(case: _Case, matched: Match, reading: ActionReading, factors: IntentFactors) -> Ruling:
+    if matched.standing is MatchStanding.REFUSED:
+        case.say("refused_by_person", matched.why, "A person may change the answer: jittrust mission approve.")
+        return Ruling.DENY
+    if matched.standing is MatchStanding.OUTSIDE and reading.consequential:
+        level = factors.risk.value
+        if case.taints and level is not None and level >= case.rules.deny_outside_from:
+            case.say(
+                "outside_map_dangerous",
+                f"{matched.why} {factors.risk.why}",
+                "A person may widen the map: jittrust mission approve.",
+            )
+            return Ruling.DENY
+    code = _OUTSIDE_CODES[matched.standing]
+    case.say(code, matched.why, "Approve this one call: jittrust approve; or widen the map: jittrust mission approve.")
+    return Ruling.STEP_UP
+
+
+# ---- 5. what was measured may only narrow -------------------------------------------------------------------------------------------------
+
+
+def _measured(case: _Case, ruling: Ruling) -> Ruling:
+    reading, factors, wis, facts = case.reading, case.factors, case.wis, case.facts
+    if reading is None or factors is None or wis is None:
+        return Ruling.DENY
+    if not reading.consequential:
+        # Reads may pass inside the map, whatever could not be measured.
+        return ruling
+    asked = False
+    if case.taints:
+        named = "; ".join(
+            f"{taint.path} = {taint.shown} from {taint.source or taint.origin}" for taint in case.taints[:3]
+        )
+        case.say("tainted_argument", f"{named}, not in the goal.", "Endorse the source, or approve this one call.")
+        asked = True
+    if facts.origins is None or wis.unknown:
+        lost = ", ".join((*wis.unknown, *(("origins",) if facts.origins is None else ())))
+        case.say("factor_unknown", f"Could not be measured: {lost}.", "Approve this one call: jittrust approve.")
+        asked = True
+    if wis.value < case.rules.ask_below:
+        case.say(
+            "low_wis",
+            f"WIS {wis.value:.0f} lies below {case.rules.ask_below:.0f}.",
+            "Approve this one call: jittrust approve.",
+        )
+        asked = True
+    if case.drift is not None and case.drift.value is not None and case.drift.value >= case.rules.drift_from:
+        case.say("drift", case.drift.why, "Restate the goal, or approve this one call.")
+        asked = True
+    if facts.standing is not None and facts.standing.state is SessionState.NARROWED:
+        case.say("narrowed", "Privileges of this session are reduced.", "Approve this one call: jittrust approve.")
+        asked = True
+    return Ruling.STEP_UP if asked and ruling is Ruling.ALLOW else ruling
+
+
+# ---- 6. a person ----------------------------------------------------------------------------------------------------------------------------
+
+
+def _approved(case: _Case) -> bool:
+    approval = case.facts.approval
+    return (
+        approval is not None
+        and approval.state is ApprovalState.APPROVED
+        and approval.digest == case.ask.digest
+        and case.now < approval.expires
+    )
+
+
+# ---- 8. trust and response ------------------------------------------------------------------------------------------------------------------
+
+
+def _judge(case: _Case, ruling: Ruling, cost: Gas, *, hard: bool) -> Judgement:
+    facts, rules, now = case.facts, case.rules, case.now
+    before = facts.standing or Standing(opening(rules.trust), SessionState.NORMAL)
+    level = case.factors.risk.value if case.factors else None
+    codes = tuple(reason.code for reason in case.reasons)
+    went_out = ruling in (Ruling.ALLOW, Ruling.MODIFY)
+    if codes in (("protocol",), ("pass_stale",), ("session_suspended",), ("mission_not_active",)):
+        # A stale pass is a lost race until shown otherwise, and a stopped session cannot sink further.
+        standing, response = before, respond(before, now, rules.ladder)[1]
+    else:
+        # What a person approved costs no trust: the person has taken it on.
+        counted = () if "approved_by_person" in codes else codes
+        consequential = case.reading is not None and case.reading.consequential
+        standing = after(before, counted, level, consequential=consequential, went_out=went_out, rules=rules.trust)
+        standing, response = respond(standing, now, rules.ladder)
+    if went_out and not any(code in codes for code in ("protocol", "no_goal_read")):
+        case.say("aligned", "Nothing measured speaks against it.")
+    agent = _agent_code(case, ruling)
+    verdict = Verdict(
+        ruling=ruling,
+        response=response if response is not Response.NONE else Response.NONE,
+        reasons=tuple(case.reasons),
+        intent=case.reading.intent if case.reading else "",
+        factors=case.factors,
+        wis=case.wis,
+        drift=case.drift.value if case.drift else None,
+        price=cost,
+        trust=Score(standing.trust),
+        entry=case.matched.entry.id
+        if case.matched and case.matched.entry and case.matched.entry.state is EntryState.APPROVED
+        else None,
+        agent_code=agent,
+        agent_next=AGENT_NEXT[agent],
+    )
+    entry = case.matched.entry if case.matched and case.matched.standing is MatchStanding.INSIDE else None
+    return Judgement(verdict, standing, case.reading, entry, hard)
+
+
+def _agent_code(case: _Case, ruling: Ruling) -> AgentCode:
+    if ruling in (Ruling.ALLOW, Ruling.MODIFY):
+        return AgentCode.OK
+    told = [REASONS[reason.code].agent for reason in case.reasons if REASONS[reason.code].agent is not AgentCode.OK]
+    if ruling is Ruling.DENY and told and told[0] is AgentCode.APPROVAL_NEEDED:
+        return AgentCode.NOT_AUTHORISED
+    return told[0] if told else AgentCode.NOT_AUTHORISED

@@ -1,0 +1,1 @@
+"""A mission: one approved goal and its life."""

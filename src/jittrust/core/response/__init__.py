@@ -1,0 +1,1 @@
+"""Graduated response: from none to kill."""

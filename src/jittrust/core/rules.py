@@ -1,0 +1,58 @@
+"""Every threshold of a decision in one frozen value. Each field has a row in docs/scoring.md with its source and calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jittrust.core.authority.propose import ProposalRules
+from jittrust.core.grant.lanes import RotationRules
+from jittrust.core.intent.alignment import AlignmentRules
+from jittrust.core.intent.drift import DriftRules
+from jittrust.core.response.ladder import LadderRules
+from jittrust.core.scoring.context import ContextRules
+from jittrust.core.scoring.price import PriceRules
+from jittrust.core.scoring.risk import RiskRules
+from jittrust.core.scoring.trust import TrustRules
+from jittrust.core.scoring.wis import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRules:
+    """What a new grant is given when nobody says otherwise: life in seconds, gas in whole units, lanes, and the longest life allowed."""
+
+    ttl: float = 300.0
+    ttl_shortest: float = 60.0
+    gas: int = 600
+    gas_least: int = 60
+    lanes: int = 1
+    lanes_most: int = 16
+    mission_minutes: int = 480
+    approval_seconds: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What `decide()` and the broker go by.
+
+    `ask_below`: a call with consequences and a WIS below this goes to a person. `deny_outside_from`: a tainted call with consequences outside the
+    map is refused, not asked about, from this risk on. `drift_from`: drift from which a call with consequences goes to a person.
+    `sensitive_from`: sensitivity from which a written policy is told that the call is sensitive.
+    `elicit_up_to`: highest risk (R) that a confirmation in the agent's own client may answer.
+    """
+
+    ask_below: float = 30.0
+    deny_outside_from: float = 0.75
+    drift_from: float = 0.8
+    elicit_up_to: float = 0.4
+    sensitive_from: float = 0.6
+    weights: Weights = field(default_factory=Weights)
+    alignment: AlignmentRules = field(default_factory=AlignmentRules)
+    proposal: ProposalRules = field(default_factory=ProposalRules)
+    drift: DriftRules = field(default_factory=DriftRules)
+    context: ContextRules = field(default_factory=ContextRules)
+    risk: RiskRules = field(default_factory=RiskRules)
+    price: PriceRules = field(default_factory=PriceRules)
+    trust: TrustRules = field(default_factory=TrustRules)
+    ladder: LadderRules = field(default_factory=LadderRules)
+    rotation: RotationRules = field(default_factory=RotationRules)
+    grants: GrantRules = field(default_factory=GrantRules)

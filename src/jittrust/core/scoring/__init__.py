@@ -1,0 +1,1 @@
+"""Numbers: Weighted Intent Score, risk, price, trust."""

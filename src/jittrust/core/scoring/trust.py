@@ -1,0 +1,89 @@
+"""Trust of a session, 0..100: falls fast, recovers slowly and only by clean calls with consequences. Hidden from agents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from jittrust.core.response.session import Standing
+from jittrust.core.units import Score, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class TrustRules:
+    """How trust moves. Every number has a row in docs/scoring.md.
+
+    `loss` is by reason code, in points, before scaling by risk; `gain` is one clean call with consequences; `gain_read` one clean read;
+    `ceiling_per_strike` lowers what can ever be regained in this mission for each strike (a thousand cheap good calls never buy a dangerous one);
+    a loss of `strike_from` points or more is a strike.
+    """
+
+    prior: float = 80.0
+    gain: float = 1.0
+    gain_read: float = 0.05
+    ceiling: float = 95.0
+    ceiling_per_strike: float = 4.0
+    strike_from: float = 2.0
+    loss: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "pass_reused": 60.0,
+            "never_trusted": 30.0,
+            "policy_forbids": 16.0,
+            "outside_map_dangerous": 22.0,
+            "tainted_argument": 14.0,
+            "outside_map": 4.0,
+            "waits_for_person": 1.0,
+            "constraint_failed": 4.0,
+            "uses_exhausted": 2.0,
+            "low_wis": 4.0,
+            "drift": 4.0,
+            "no_goal": 0.5,
+            "factor_unknown": 0.5,
+            "tool_changed": 2.0,
+            "tool_unknown": 4.0,
+            "gas_exhausted": 2.0,
+        }
+    )
+
+
+def opening(rules: TrustRules) -> Score:
+    """Trust of a session that nothing is known of."""
+    return Score(rules.prior)
+
+
+def after(
+    standing: Standing,
+    codes: tuple[str, ...],
+    risk: Unit | None,
+    *,
+    consequential: bool,
+    went_out: bool,
+    rules: TrustRules,
+) -> Standing:
+    """The standing after one judged call; its `state` is left to the response ladder.
+
+    A loss is scaled by 0.5 + R/2 (an unknown risk counts as 1): the same refusal weighs more for a payment than for a read. The worst reason
+    counts whole, every further one for a quarter, so that one call with five names for the same fault is not punished five times.
+    """
+    losses = sorted((rules.loss[code] for code in codes if code in rules.loss), reverse=True)
+    if not losses:
+        ceiling = max(0.0, rules.ceiling - rules.ceiling_per_strike * standing.strikes)
+        gain = (rules.gain if consequential else rules.gain_read) if went_out else 0.0
+        trust = max(standing.trust, min(standing.trust + gain, ceiling))
+        return replace(
+            standing,
+            trust=Score(trust),
+            clean=standing.clean + (1 if consequential and went_out else 0),
+            calls=standing.calls + 1,
+            refused=standing.refused + (0 if went_out else 1),
+        )
+    weight = 0.5 + (1.0 if risk is None else float(risk)) / 2
+    lost = weight * (losses[0] + sum(losses[1:]) / 4)
+    return replace(
+        standing,
+        trust=Score(max(0.0, standing.trust - lost)),
+        strikes=standing.strikes + (1 if lost >= rules.strike_from else 0),
+        clean=0,
+        calls=standing.calls + 1,
+        refused=standing.refused + (0 if went_out else 1),
+    )

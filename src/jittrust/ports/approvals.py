@@ -1,0 +1,53 @@
+"""Questions to a person and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from jittrust.core.approval import Approval, ConfirmedBy
+from jittrust.core.units import Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who answers, as the operating system says: user id, process id and its ancestors (nearest first)."""
+
+    uid: int
+    pid: int
+    ancestors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A person's answer. `pin` is checked by the broker when `confirmed_by` is PIN; it is a secret and is never recorded."""
+
+    approve: bool
+    by: str
+    confirmed_by: ConfirmedBy
+    pin: str = ""
+    caller: Caller | None = None
+
+
+class Approvals(Protocol):
+    """What waits for a person."""
+
+    async def waiting(self) -> Sequence[Approval]:
+        """Every open question, oldest first."""
+        ...
+
+    async def answer(self, approval: str, answer: Answer) -> Approval:
+        """Answer one question.
+
+        Raises:
+            NotFoundError: code `approval_unknown`.
+            ConflictError: code `approval_closed`: answered, used or expired.
+            RefusedError: code `pin_wrong`, `pin_not_set`, `pin_locked`, `agent_may_not_approve` (the caller descends from an agent's process),
+                `confirmation_too_weak` (client confirmation for more than low risk).
+        """
+        ...
+
+    async def wait(self, approval: str, timeout: Seconds) -> Approval:
+        """Return as soon as the question is answered, or as it stands when `timeout` has passed."""
+        ...

@@ -1,0 +1,178 @@
+"""Debit, pass and ledger record are one port, because they are one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from jittrust.core.approval import Approval
+from jittrust.core.authority.pin import ToolPin
+from jittrust.core.grant.grant import Grant, Lane
+from jittrust.core.grant.states import GrantState
+from jittrust.core.history import History
+from jittrust.core.mission.mission import Mission
+from jittrust.core.model import Json
+from jittrust.core.response.session import Standing
+from jittrust.core.units import Gas, Instant
+
+RecordBody: TypeAlias = Mapping[str, Json]
+"""A ledger record before it has a place: `kind` and whatever that kind carries. The store adds `index` and `prev`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpendPass:
+    """Retire the live pass of a lane, put its successor in place, debit the grant. The one conditional write.
+
+    Holds only if the lane is open, its `seq` is still `seq`, the grant has `gas_left >= price`, and, when `goes_out` (the call will be
+    forwarded), grant and mission are active. A refused call (`goes_out` False) debits `min(price, gas_left)`.
+    """
+
+    grant: str
+    lane: int
+    seq: int
+    digest: str
+    use: str
+    price: Gas
+    at: Instant
+    goes_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PutMission:
+    """Store the mission whole. Holds only if the stored `generation` is `after` (None: it must not exist yet)."""
+
+    mission: Mission
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGrant:
+    """Store a new grant with lane 0. Holds only if no grant has this id, nor this (mission, request) when request is not empty."""
+
+    grant: Grant
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class MoveGrant:
+    """Change the state of a grant (see `core.grant.states`). Gas is never given back."""
+
+    grant: str
+    to: GrantState
+
+
+@dataclass(frozen=True, slots=True)
+class PutLane:
+    """Open, close, challenge (`seq` + 1, digest empty) or note a delivery or re-send of a lane.
+
+    Holds only if the stored `seq` is `after` (None: the lane must not exist yet).
+    """
+
+    lane: Lane
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PutStanding:
+    """Store how an agent stands under a mission."""
+
+    mission: str
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class PutApproval:
+    """Store a question or its answer."""
+
+    approval: Approval
+
+
+@dataclass(frozen=True, slots=True)
+class PutPin:
+    """Store the pin of a tool definition."""
+
+    pin: ToolPin
+
+
+@dataclass(frozen=True, slots=True)
+class AddHistory:
+    """Count one call of an agent that went out. `values` are the keys of `History.by_value`."""
+
+    agent: str
+    mission: str
+    tool: str
+    intent: str
+    previous: str
+    values: tuple[str, ...] = ()
+
+
+Write: TypeAlias = (
+    SpendPass | PutMission | OpenGrant | MoveGrant | PutLane | PutStanding | PutApproval | PutPin | AddHistory
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One all-or-nothing step: every condition holds and all of it is durable, or nothing is."""
+
+    writes: tuple[Write, ...]
+    records: tuple[RecordBody, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became durable.
+
+    `gas_left` is the grant's gas after a `SpendPass` (None without one); `records` are the indexes of the records in the ledger.
+    """
+
+    records: tuple[int, ...]
+    gas_left: Gas | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """Everything a broker needs to go on after a restart.
+
+    `pass_generation` is mixed into every pass and rises when the store was found older than the fence (a restored backup).
+    """
+
+    missions: Mapping[str, Mission] = field(default_factory=dict)
+    grants: Mapping[str, Grant] = field(default_factory=dict)
+    lanes: Mapping[tuple[str, int], Lane] = field(default_factory=dict)
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    approvals: Mapping[str, Approval] = field(default_factory=dict)
+    pins: Mapping[tuple[str, str], ToolPin] = field(default_factory=dict)
+    histories: Mapping[str, History] = field(default_factory=dict)
+    pass_generation: int = 1
+
+
+class Commit(Protocol):
+    """Makes steps durable. Safe for many tasks at once; one writer owns the store."""
+
+    async def commit(self, change: Change) -> Committed:
+        """Make `change` durable and return, or change nothing and raise.
+
+        Durable means: it survives `kill -9` and loss of power once this returns. Order of commits = order of ledger indexes.
+
+        Raises:
+            PassSupersededError: a `SpendPass` or `PutLane` lost: the seq is not the live one, or the lane is closed.
+            GasExhaustedError: a `SpendPass` that goes out costs more than is left.
+            ConflictError: code `stale_generation` (PutMission), `grant_exists` (OpenGrant), `not_active` (goes out without an active grant and mission).
+            FencedError: another broker has taken over.
+            UnavailableError: code `store_unavailable`: disk full, deadline passed, file broken. Nothing was changed as far as can be known.
+        """
+        ...
+
+    async def load(self) -> StoredState:
+        """Return everything stored. Called once at start and after a failed commit."""
+        ...
+
+    async def delivered_at(self, grant: str, lane: int, seq: int) -> Instant | None:
+        """When pass `seq` of the lane was handed to the caller (its put-in-place time if the delivery was not noted); None if unknown."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is queued, then let go of the store."""
+        ...

@@ -1,0 +1,89 @@
+"""Goals, missions and their authority maps: for people and policies, never for agents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from jittrust.core.approval import ConfirmedBy
+from jittrust.core.authority.map import AuthorityEntry
+from jittrust.core.mission.mission import GoalSource, Mission
+from jittrust.core.mission.states import MissionState
+from jittrust.core.model import Tool
+from jittrust.core.response.session import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class NewMission:
+    """A goal that a person states.
+
+    `entries` is an authority map a person has already edited and approved (from a mission file); empty = derive it from the goal and the
+    tools known. `request` makes the start idempotent: the same request and person give the same mission.
+    """
+
+    person: str
+    goal: str
+    source: GoalSource
+    entries: tuple[AuthorityEntry, ...] = ()
+    minutes: int = 60
+    observe: bool = False
+    request: str = ""
+    lanes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class MissionChange:
+    """What a person changes: entries approved or refused (ids), entries added, words added, or the state. Empty members change nothing."""
+
+    approve: tuple[str, ...] = ()
+    refuse: tuple[str, ...] = ()
+    add: tuple[AuthorityEntry, ...] = ()
+    to: MissionState | None = None
+    why: str = ""
+    by: str = ""
+    confirmed_by: ConfirmedBy = ConfirmedBy.NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class MissionView:
+    """A mission and how its agent stands."""
+
+    mission: Mission
+    standing: Standing
+
+
+class Missions(Protocol):
+    """Starts, extends, shows and ends missions."""
+
+    async def plan(self, goal: str, tools: Sequence[Tool]) -> Sequence[AuthorityEntry]:
+        """Derive an authority map from a goal's words and a tool catalogue; nothing is stored. Empty `tools` = every tool pinned here."""
+        ...
+
+    async def start(self, new: NewMission) -> Mission:
+        """Store a mission, make it the person's current one (an older current one is completed), and return it approved and active.
+
+        Raises:
+            BadInputError: code `goal_empty`, `goal_too_long`, or a bad entry.
+        """
+        ...
+
+    async def say(self, person: str, text: str, source: GoalSource, session: str) -> Mission:
+        """Add words of the person to their current mission: they extend the goal and its map.
+
+        A new `session` (not empty, other than the mission's) starts a new mission. Without a current mission one is started.
+        """
+        ...
+
+    async def change(self, mission: str, change: MissionChange) -> Mission:
+        """Apply a person's change.
+
+        Raises:
+            NotFoundError: code `mission_unknown`.
+            ConflictError: code `illegal_move`.
+        """
+        ...
+
+    async def list(self, person: str = "") -> Sequence[MissionView]:
+        """All missions, newest first; of one person when named."""
+        ...
