@@ -8,8 +8,8 @@ A record is a JSON object. Its leaf (what is hashed and stored) is that object w
 `prev` is the leaf hash of the tree and not a second, plain hash: every record then vouches for the tree leaf before it, so that an edited record
 can be named exactly from the records behind it and the signed root (`core.ledger.verify`).
 
-Canonical JSON is RFC 8785 (JCS): members sorted by UTF-16 code units, no white space, numbers as ECMAScript prints them. Two things are refused
-that JCS would take: whole numbers beyond ±2^53, which other readers round, and nothing else.
+Canonical JSON is RFC 8785 (JCS): members sorted by UTF-16 code units, no white space, numbers as ECMAScript prints them. Refused are whole numbers
+beyond ±2^53 that other readers would round, and more than 64 levels.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def canonical(body: Mapping[str, Json]) -> bytes:
     """Return `body` in canonical JSON (RFC 8785), UTF-8.
 
     Raises:
-        BadInputError: code `not_canonical`: NaN or infinity, a whole number beyond ±2^53, a lone surrogate, a member name that is no string,
+        BadInputError: code `not_canonical`: NaN or infinity, a whole number that a double cannot hold, a lone surrogate, a member name that is no string,
             a value JSON does not have, or more than 64 levels.
     """
     parts: list[str] = []
@@ -183,9 +183,7 @@ def _write(value: Json, parts: list[str], depth: int) -> None:
     elif isinstance(value, bool):
         parts.append("true" if value else "false")
     elif isinstance(value, int):
-        if not -_MOST_WHOLE <= value <= _MOST_WHOLE:
-            raise BadInputError("not_canonical", "a record holds a whole number beyond ±2^53")
-        parts.append(int.__repr__(value))
+        parts.append(_whole(value))
     elif isinstance(value, float):
         parts.append(_number(float(value)))
     elif depth == 0:
@@ -221,6 +219,18 @@ def _write_object(value: Mapping[str, Json], parts: list[str], depth: int) -> No
 
 def _utf16(name: str) -> bytes:
     return name.encode("utf-16-be", "surrogatepass")
+
+
+def _whole(value: int) -> str:
+    """A whole number; beyond ±2^53 only one that is already the spelling of a double, as a double that was written reads back."""
+    digits = int.__repr__(value)
+    if -_MOST_WHOLE <= value <= _MOST_WHOLE:
+        return digits
+    if len(digits) > _LONGEST_PLAIN + 1 or _number(float(value)) != digits:
+        raise BadInputError(
+            "not_canonical", "a record holds a whole number beyond ±2^53 that other readers would round"
+        )
+    return digits
 
 
 def _number(value: float) -> str:

@@ -111,7 +111,7 @@ def _walk(leaves: Iterator[bytes], notes: list[Checkpoint], *, whole: bool) -> L
             prev = hashes[-1].hex()
         if frontier.root() != note.root:
             after = next(leaves, None)
-            if after is not None and note is not newest and not _follows(after, note.size, prev):
+            if after is not None and not _follows(after, note.size, prev):
                 return _explain(note.size, chain([after], leaves), behind, newest)
             return _other_history(note, newest, good)
         good = note.size
@@ -162,6 +162,10 @@ def _explain(index: int, rest: Iterator[bytes], behind: Frontier, newest: Checkp
     except BadInputError as bad:
         return LedgerBroken(index, bad.code, bad.message)
     if record.index != index:
+        after = next(rest, None)
+        if record.index == index - 1 and (after is None or _follows(after, index, leaf_hash(entry).hex())):
+            why = f"record {index - 1} was put in: what follows vouches for another"
+            return LedgerBroken(index - 1, "bad_index", why)
         return LedgerBroken(
             index, "bad_index", f"here stands record {record.index}: records were dropped, put in or swapped"
         )
@@ -169,7 +173,7 @@ def _explain(index: int, rest: Iterator[bytes], behind: Frontier, newest: Checkp
         return LedgerBroken(0, "edited", "the first record must carry 64 zeros as `prev`")
     # Either the record before was edited, or this one's `prev` was. The tree decides: if the hashes that the records vouch for lead to the signed
     # root, they are right, and the record before is the one that differs.
-    if _vouched_root(behind, chain([entry], rest), newest.size) == newest.root:
+    if index >= newest.size or _vouched_root(behind, chain([entry], rest), newest.size) == newest.root:
         return LedgerBroken(index - 1, "edited", f"record {index - 1} is not the one that was signed")
     return LedgerBroken(index, "edited", f"record {index} does not carry the hash of record {index - 1}")
 
