@@ -18,7 +18,7 @@ from jittrust.core.grant.states import GrantState
 from jittrust.core.history import History
 from jittrust.core.intent.alignment import clarity
 from jittrust.core.intent.drift import TrailStep, drift
-from jittrust.core.intent.origin import ArgumentOrigin
+from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.reading import ActionReading, classify
 from jittrust.core.mission.mission import Mission
 from jittrust.core.mission.states import MissionState
@@ -382,8 +382,12 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
     if reading is None or factors is None or wis is None:
         return Ruling.DENY
     if not reading.consequential:
-        # Reads may pass inside the map, whatever could not be measured.
-        return ruling
+        # Reads may pass inside the map, whatever could not be measured; a secret is handed out only where the goal's own words point at it.
+        level = factors.risk.value
+        if ruling is not Ruling.ALLOW or level is None or level < case.rules.ask_read_from or _goal_points_at(case):
+            return ruling
+        case.say("secret_read", f"{factors.risk.why} The goal does not name it.", "Name it in the goal, or approve this one call.")
+        return Ruling.STEP_UP
     asked = False
     if case.taints:
         named = "; ".join(
@@ -409,6 +413,12 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         case.say("narrowed", "Privileges of this session are reduced.", "Approve this one call: jittrust approve.")
         asked = True
     return Ruling.STEP_UP if asked and ruling is Ruling.ALLOW else ruling
+
+
+def _goal_points_at(case: _Case) -> bool:
+    """Whether what the call reads is named in the person's own words, value by value; a call without any such value is not."""
+    named = [o for o in case.facts.origins or () if o.role in (ArgumentRole.TARGET, ArgumentRole.SELECTOR) and "#" not in o.path]
+    return bool(named) and all(o.origin in (Origin.GOAL, Origin.OPERATOR, Origin.ENDORSED) for o in named)
 
 
 # ---- 6. a person ----------------------------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ class Rules:
 
     `ask_below`: a call with consequences and a WIS below this goes to a person. `deny_outside_from`: a tainted call with consequences outside the
     map is refused, not asked about, from this risk on. `drift_from`: drift from which a call with consequences goes to a person.
+    `ask_read_from`: risk from which a read goes to a person unless the goal's own words name what is read (secrets).
     `sensitive_from`: sensitivity from which a written policy is told that the call is sensitive.
     `elicit_up_to`: highest risk (R) that a confirmation in the agent's own client may answer.
     """
@@ -43,6 +44,7 @@ class Rules:
     ask_below: float = 30.0
     deny_outside_from: float = 0.75
     drift_from: float = 0.8
+    ask_read_from: float = 0.85
     elicit_up_to: float = 0.4
     sensitive_from: float = 0.6
     weights: Weights = field(default_factory=Weights)

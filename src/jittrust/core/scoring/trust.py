@@ -36,6 +36,7 @@ class TrustRules:
             "constraint_failed": 4.0,
             "uses_exhausted": 2.0,
             "low_wis": 4.0,
+            "secret_read": 6.0,
             "drift": 4.0,
             "no_goal": 0.5,
             "factor_unknown": 0.5,
