@@ -1,0 +1,1 @@
+"""The driving ports of a broker in another process, over its Unix socket."""
