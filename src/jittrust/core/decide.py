@@ -386,7 +386,11 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         level = factors.risk.value
         if ruling is not Ruling.ALLOW or level is None or level < case.rules.ask_read_from or _goal_points_at(case):
             return ruling
-        case.say("secret_read", f"{factors.risk.why} The goal does not name it.", "Name it in the goal, or approve this one call.")
+        case.say(
+            "secret_read",
+            f"{factors.risk.why} The goal does not name it.",
+            "Name it in the goal, or approve this one call.",
+        )
         return Ruling.STEP_UP
     asked = False
     if case.taints:
@@ -417,7 +421,11 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
 
 def _goal_points_at(case: _Case) -> bool:
     """Whether what the call reads is named in the person's own words, value by value; a call without any such value is not."""
-    named = [o for o in case.facts.origins or () if o.role in (ArgumentRole.TARGET, ArgumentRole.SELECTOR) and "#" not in o.path]
+    named = [
+        o
+        for o in case.facts.origins or ()
+        if o.role in (ArgumentRole.TARGET, ArgumentRole.SELECTOR) and "#" not in o.path
+    ]
     return bool(named) and all(o.origin in (Origin.GOAL, Origin.OPERATOR, Origin.ENDORSED) for o in named)
 
 
@@ -450,7 +458,15 @@ def _judge(case: _Case, ruling: Ruling, cost: Gas, *, hard: bool) -> Judgement:
         # What a person approved costs no trust: the person has taken it on.
         counted = () if "approved_by_person" in codes else codes
         consequential = case.reading is not None and case.reading.consequential
-        standing = after(before, counted, level, consequential=consequential, went_out=went_out, rules=rules.trust)
+        standing = after(
+            before,
+            counted,
+            level,
+            consequential=consequential,
+            went_out=went_out,
+            asked=ruling is Ruling.STEP_UP,
+            rules=rules.trust,
+        )
         standing, response = respond(standing, now, rules.ladder)
     if went_out and not any(code in codes for code in ("protocol", "no_goal_read")):
         case.say("aligned", "Nothing measured speaks against it.")

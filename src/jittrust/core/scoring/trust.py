@@ -15,7 +15,7 @@ class TrustRules:
 
     `loss` is by reason code, in points, before scaling by risk; `gain` is one clean call with consequences; `gain_read` one clean read;
     `ceiling_per_strike` lowers what can ever be regained in this mission for each strike (a thousand cheap good calls never buy a dangerous one);
-    a loss of `strike_from` points or more is a strike.
+    a loss of `strike_from` points or more is a strike; a call that a person is asked about loses only `asked_share` of it, the person decides.
     """
 
     prior: float = 80.0
@@ -24,20 +24,21 @@ class TrustRules:
     ceiling: float = 95.0
     ceiling_per_strike: float = 4.0
     strike_from: float = 2.0
+    asked_share: float = 0.4
     loss: Mapping[str, float] = field(
         default_factory=lambda: {
             "pass_reused": 60.0,
             "never_trusted": 30.0,
             "policy_forbids": 16.0,
-            "outside_map_dangerous": 22.0,
-            "tainted_argument": 14.0,
-            "outside_map": 4.0,
+            "outside_map_dangerous": 18.0,
+            "tainted_argument": 7.0,
+            "outside_map": 3.0,
             "waits_for_person": 1.0,
-            "constraint_failed": 4.0,
+            "constraint_failed": 3.0,
             "uses_exhausted": 2.0,
-            "low_wis": 4.0,
-            "secret_read": 6.0,
-            "drift": 4.0,
+            "low_wis": 2.0,
+            "secret_read": 3.0,
+            "drift": 2.0,
             "no_goal": 0.5,
             "factor_unknown": 0.5,
             "tool_changed": 2.0,
@@ -59,6 +60,7 @@ def after(
     *,
     consequential: bool,
     went_out: bool,
+    asked: bool,
     rules: TrustRules,
 ) -> Standing:
     """The standing after one judged call; its `state` is left to the response ladder.
@@ -79,7 +81,7 @@ def after(
             refused=standing.refused + (0 if went_out else 1),
         )
     weight = 0.5 + (1.0 if risk is None else float(risk)) / 2
-    lost = weight * (losses[0] + sum(losses[1:]) / 4)
+    lost = weight * (rules.asked_share if asked else 1.0) * (losses[0] + sum(losses[1:]) / 4)
     return replace(
         standing,
         trust=Score(max(0.0, standing.trust - lost)),
