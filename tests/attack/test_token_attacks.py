@@ -24,6 +24,7 @@ from jittrust.core.grant.present import (
     PresentationRules,
     PresentedRequest,
     VerifiedBefore,
+    check_bearer,
     check_presentation,
     token_hash,
 )
@@ -353,7 +354,7 @@ ATTACKS = [
     on_token("empty grant, signed", lambda: with_claims(grant_id=""), "bad_claims"),
     on_token("grant a number, signed", lambda: with_claims(grant_id=1), "bad_claims"),
     on_token("grant with a NUL, signed", lambda: with_claims(grant_id="g-1\x00"), "bad_claims"),
-    on_token("bound to no key, signed", lambda: with_claims(cnf=LEFT_OUT), "bad_claims"),
+    on_token("bound to no key, signed", lambda: with_claims(cnf=LEFT_OUT), "not_bound"),
     on_token("bound to nothing, signed", lambda: with_claims(cnf={}), "bad_claims"),
     on_token(
         "bound to a certificate too, signed", lambda: with_claims(cnf={"jkt": AGENT.jkt, "x5t#S256": "A"}), "bad_claims"
@@ -608,6 +609,41 @@ def test_every_benign_twin_goes_through(name: str) -> None:
 
     assert shown.grant == "g-1"
     assert shown.binding is PassBinding.DPOP
+
+
+UNBOUND = token(body=changed(TOKEN_BODY, cnf=LEFT_OUT))
+
+
+@pytest.mark.parametrize(
+    ("request_sent", "detail"),
+    [
+        (sent(authorization=[f"Bearer {token()}"], proofs=[]), "not_bearer"),
+        (sent(authorization=[f"Bearer {token()}"]), "not_bearer"),
+        (sent(authorization=[f"Bearer {UNBOUND}"]), "proof_with_bearer"),
+        (sent(authorization=[f"DPoP {UNBOUND}"], proofs=[]), "not_bearer"),
+        (sent(authorization=[UNBOUND], proofs=[]), "not_bearer"),
+        (sent(authorization=[], proofs=[]), "no_token"),
+        (sent(authorization=[f"Bearer {UNBOUND}"] * 2, proofs=[]), "many_tokens"),
+        (sent(authorization=[f"Bearer {token(body=changed(TOKEN_BODY, cnf=None))}"], proofs=[]), "bad_claims"),
+        (sent(authorization=[f"Bearer {token(body=changed(TOKEN_BODY, cnf={}))}"], proofs=[]), "bad_claims"),
+        (sent(authorization=[f"Bearer {token(body=changed(TOKEN_BODY, cnf={'jkt': ''}))}"], proofs=[]), "bad_claims"),
+        (sent(authorization=[f"Bearer {UNBOUND[:-6]}AAAAAA"], proofs=[]), "bad_signature"),
+        (sent(authorization=[f"Bearer {proof()}"], proofs=[]), "wrong_type"),
+    ],
+)
+def test_a_bound_token_is_never_taken_without_its_proof_nor_an_unbound_one_with_any(
+    request_sent: PresentedRequest, detail: str
+) -> None:
+    with pytest.raises(InvalidTokenError) as refused:
+        check_bearer(request_sent, KEYS, RULES, NOW)
+
+    assert refused.value.detail == detail
+
+
+def test_an_unbound_token_is_taken_as_a_bearer_token_and_its_chain_is_kept_for_it() -> None:
+    shown = check_bearer(sent(authorization=[f"bearer {UNBOUND}"], proofs=[]), KEYS, RULES, NOW)
+
+    assert shown == Shown(PassBinding.GATEWAY, "g-1")
 
 
 def test_the_twin_of_a_p256_signature_shows_the_same_proof_and_so_the_same_pass() -> None:

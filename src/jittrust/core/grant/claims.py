@@ -44,7 +44,7 @@ class AccessClaims:
         audience: the one resource it is for (`aud`), the URL of an MCP server behind the broker.
         client: OAuth client it was issued to (`client_id`).
         grant, mission: ids.
-        jkt: thumbprint of the key that must prove every use.
+        jkt: thumbprint of the key that must prove every use; empty for a bearer token, of a grant whose passes the enforcement point keeps.
         issued, expires: whole seconds since 1970 (`iat`, `exp`); from `expires` on the token is dead.
         id: `jti`.
         details: `authorization_details`; empty = not told here.
@@ -105,8 +105,9 @@ def mint(claims: AccessClaims, kid: str, sign: Callable[[bytes], bytes]) -> str:
         "jti": claims.id,
         wire.GRANT: claims.grant,
         wire.MISSION: claims.mission,
-        wire.CONFIRMATION: {wire.THUMBPRINT: claims.jkt},
     }
+    if claims.jkt:
+        body[wire.CONFIRMATION] = {wire.THUMBPRINT: claims.jkt}
     if claims.scope:
         body["scope"] = claims.scope
     if claims.details:
@@ -131,20 +132,28 @@ def verify(token: bytes, keys: Mapping[str, bytes], rules: TokenRules, now: Inst
     Source:
         RFC 9068 §4, RFC 8725 §3, RFC 9449 §6.1.
     """
+    claims = signed_claims(token, keys, rules.max_bytes)
+    check_validity(claims, rules, now)
+    return claims
+
+
+def signed_claims(token: bytes, keys: Mapping[str, bytes], max_bytes: int) -> AccessClaims:
+    """What an access token says that this broker signed, whenever and for whatever it is: `check_validity` must follow.
+
+    Raises:
+        InvalidTokenError: as `verify`, without the details that `check_validity` gives.
+    """
     try:
-        parts = jws.split(token, rules.max_bytes)
+        parts = jws.split(token, max_bytes)
         _check_header(parts.header)
         point = keys.get(str(parts.header.get("kid")))
         if point is None:
             raise InvalidTokenError("unknown_key", "the token names a key that is not ours")
         if not jws.ed25519_holds(point, parts.signed, parts.signature):
             raise InvalidTokenError("bad_signature", "the token's signature does not hold")
-        body = jws.json_object(parts.payload, "bad_claims")
+        return _claims(jws.json_object(parts.payload, "bad_claims"))
     except jws.MalformedJwsError as error:
         raise InvalidTokenError(error.code, error.message) from None
-    claims = _claims(body)
-    check_validity(claims, rules, now)
-    return claims
 
 
 def check_validity(claims: AccessClaims, rules: TokenRules, now: Instant) -> None:
@@ -176,12 +185,7 @@ def _check_header(header: Mapping[str, Json]) -> None:
 
 
 def _claims(body: Mapping[str, Json]) -> AccessClaims:
-    confirmation = body.get(wire.CONFIRMATION)
-    if not isinstance(confirmation, Mapping) or set(confirmation) != {wire.THUMBPRINT}:
-        raise InvalidTokenError("bad_claims", "the token is not bound to one key")
-    jkt = _text(confirmation, wire.THUMBPRINT)
-    if len(jkt) != _JKT_CHARACTERS:
-        raise InvalidTokenError("bad_claims", "the key's thumbprint has a wrong length")
+    jkt = _thumbprint(body)
     issued, expires = _second(body, "iat"), _second(body, "exp")
     if expires <= issued or ("nbf" in body and _second(body, "nbf") > issued):
         raise InvalidTokenError("bad_claims", "the token's times contradict each other")
@@ -202,6 +206,19 @@ def _claims(body: Mapping[str, Json]) -> AccessClaims:
         details=tuple(detail for detail in details if isinstance(detail, Mapping)),
         scope=_text(body, "scope") if "scope" in body else "",
     )
+
+
+def _thumbprint(body: Mapping[str, Json]) -> str:
+    """Thumbprint of the key that the token is bound to; empty when it says nothing of a key at all."""
+    if wire.CONFIRMATION not in body:
+        return ""
+    confirmation = body[wire.CONFIRMATION]
+    if not isinstance(confirmation, Mapping) or set(confirmation) != {wire.THUMBPRINT}:
+        raise InvalidTokenError("bad_claims", "the token is not bound to one key")
+    jkt = _text(confirmation, wire.THUMBPRINT)
+    if len(jkt) != _JKT_CHARACTERS:
+        raise InvalidTokenError("bad_claims", "the key's thumbprint has a wrong length")
+    return jkt
 
 
 def _text(body: Mapping[str, Json], name: str) -> str:

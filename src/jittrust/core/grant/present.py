@@ -96,11 +96,12 @@ class VerifiedBefore:
 
     Attributes:
         tokens: claims by token. Forget all of it when a signing key is retired. Life, issuer and audience are checked every time all the same.
-        keys: keys by (`kty`, `x`, `y`). Only keys that a valid token names get in.
+        keys: keys by the header part of a proof, whose checks then need not be done again. Only headers with the key that a valid token names
+            get in.
     """
 
     tokens: MutableMapping[bytes, tokens.AccessClaims] = field(default_factory=dict)
-    keys: MutableMapping[tuple[str, str, str], jws.PublicProofKey] = field(default_factory=dict)
+    keys: MutableMapping[bytes, jws.PublicProofKey] = field(default_factory=dict)
 
 
 def check_presentation(
@@ -123,12 +124,15 @@ def check_presentation(
         What was shown. `presented` is the nonce as it came, None if the proof has none.
 
     Raises:
-        InvalidTokenError: `no_token`, `many_tokens`, `not_dpop` (a bound token sent as a bearer token), or as `claims.verify`.
+        InvalidTokenError: `no_token`, `many_tokens`, `not_dpop` (a bound token sent as a bearer token), `not_bound` (a bearer token sent with
+            a proof), or as `claims.verify`.
         InvalidProofError: `no_proof`, `many_proofs`, a code of `jws.split` or `jws.import_key`, `wrong_type`, `wrong_algorithm`, `other_key`,
             `bad_signature`, `bad_claims`, `wrong_method`, `wrong_url`, `wrong_token`, `too_old`, `from_the_future`, `wrong_body`.
     """
     token = token_of(request.authorization)
     claims = _claims_of(token, keys, rules, now, before)
+    if not claims.jkt:
+        raise InvalidTokenError("not_bound", "the token is bound to no key; it goes under the scheme Bearer")
     if len(request.proofs) != 1:
         detail = "many_proofs" if request.proofs else "no_proof"
         raise InvalidProofError(detail, "exactly one DPoP header is wanted", claims.grant)
@@ -156,18 +160,46 @@ def check_presentation(
     )
 
 
-def token_of(authorization: Sequence[str]) -> bytes:
-    """The access token out of the Authorization header.
+def check_bearer(
+    request: PresentedRequest,
+    keys: Mapping[str, bytes],
+    rules: PresentationRules,
+    now: Instant,
+    before: VerifiedBefore | None = None,
+) -> Shown:
+    """Check the bearer token of one request: a grant whose chain of passes the enforcement point keeps. Arguments as `check_presentation`.
 
     Raises:
-        InvalidTokenError: `no_token`, `many_tokens`, `not_dpop`.
+        InvalidTokenError: `no_token`, `many_tokens`, `not_bearer` (another scheme, or a token that is bound to a key: taken without a proof
+            it would be worth stealing), `proof_with_bearer`, or as `claims.verify`.
+
+    Source:
+        RFC 6750 §2.1; RFC 9449 §7.1 (a bound token must not be taken as a bearer token).
+    """
+    token = token_of(request.authorization, "bearer")
+    claims = _claims_of(token, keys, rules, now, before)
+    if claims.jkt:
+        raise InvalidTokenError(
+            "not_bearer", "the token is bound to a key; it goes under the scheme DPoP, with a proof"
+        )
+    if request.proofs:
+        raise InvalidTokenError("proof_with_bearer", "a bearer token comes without a proof")
+    return Shown(binding=PassBinding.GATEWAY, grant=claims.grant)
+
+
+def token_of(authorization: Sequence[str], wanted: str = "dpop") -> bytes:
+    """The access token out of the Authorization header, which must have the scheme `wanted` (lower case).
+
+    Raises:
+        InvalidTokenError: `no_token`, `many_tokens`, `not_dpop`, `not_bearer`.
     """
     if len(authorization) != 1:
         detail = "many_tokens" if authorization else "no_token"
         raise InvalidTokenError(detail, "exactly one Authorization header is wanted")
     scheme, _, token = authorization[0].partition(" ")
-    if scheme.lower() != "dpop" or not token.isascii():
-        raise InvalidTokenError("not_dpop", "the token must come under the scheme DPoP, with a proof of its key")
+    if scheme.lower() != wanted or not token.isascii():
+        words = {"dpop": "under the scheme DPoP, with a proof of its key"}.get(wanted, "under the scheme Bearer")
+        raise InvalidTokenError(f"not_{wanted}", f"the token must come {words}")
     return token.encode("ascii")
 
 
@@ -215,59 +247,40 @@ def _claims_of(
     token: bytes, keys: Mapping[str, bytes], rules: PresentationRules, now: Instant, before: VerifiedBefore | None
 ) -> tokens.AccessClaims:
     known = before.tokens.get(token) if before is not None else None
-    if known is not None:
-        tokens.check_validity(known, rules.token, now)
-        return known
-    claims = tokens.verify(token, keys, rules.token, now)
-    if before is not None:
+    claims = known if known is not None else tokens.signed_claims(token, keys, rules.token.max_bytes)
+    # Remembered as soon as the signature holds: a token that is for another resource need not be verified again for the next one tried.
+    if before is not None and known is None:
         before.tokens[token] = claims
+    tokens.check_validity(claims, rules.token, now)
     return claims
 
 
 def _verified_proof(
     proof: bytes, jkt: str, rules: PresentationRules, before: VerifiedBefore | None
 ) -> Mapping[str, Json]:
-    parts = jws.split(proof, rules.max_proof_bytes)
-    if parts.header.get("typ") != wire.PROOF_TYP:
-        raise InvalidProofError("wrong_type", "not a DPoP proof")
-    algorithm = parts.header.get("alg")
-    if algorithm not in wire.PROOF_ALGORITHMS:
-        raise InvalidProofError("wrong_algorithm", "the proof's algorithm is not taken")
-    key = _key(parts.header.get("jwk"), before)
-    if algorithm not in key.algorithms:
-        raise InvalidProofError("wrong_algorithm", "the proof's algorithm does not fit its key")
+    head, body, signature = jws.parts_of(proof, rules.max_proof_bytes)
+    known = before.keys.get(head) if before is not None else None
+    key = known if known is not None else _key_of(jws.header_of(head))
     # Before the signature: it is cheaper, and who holds another key learns nothing from it.
     if not hmac.compare_digest(key.jkt.encode(), jkt.encode()):
         raise InvalidProofError("other_key", "the token is bound to another key")
-    if before is not None:
-        _remember(parts.header.get("jwk"), key, before)
-    if not key.holds(parts.signed, parts.signature):
+    if before is not None and known is None:
+        before.keys[head] = key
+    if not key.holds(proof[: len(head) + 1 + len(body)], jws.decode(signature)):
         raise InvalidProofError("bad_signature", "the proof's signature does not hold")
-    return jws.json_object(parts.payload, "bad_claims")
+    return jws.json_object(jws.decode(body), "bad_claims")
 
 
-def _key(jwk: Json, before: VerifiedBefore | None) -> jws.PublicProofKey:
-    known = before.keys.get(_name(jwk)) if before is not None and _bare(jwk) else None
-    return known if known is not None else jws.import_key(jwk)
-
-
-def _remember(jwk: Json, key: jws.PublicProofKey, before: VerifiedBefore) -> None:
-    if _bare(jwk):
-        before.keys[_name(jwk)] = key
-
-
-def _bare(jwk: Json) -> bool:
-    """Whether a JWK has the members that make up its key and no others, so that its name says everything about it."""
-    return isinstance(jwk, Mapping) and set(jwk) in _BARE and all(isinstance(value, str) for value in jwk.values())
-
-
-_BARE = ({"kty", "crv", "x", "y"}, {"kty", "crv", "x"})
-
-
-def _name(jwk: Json) -> tuple[str, str, str]:
-    if not isinstance(jwk, Mapping):
-        return ("", "", "")
-    return (f"{jwk.get('kty')} {jwk.get('crv')}", str(jwk.get("x")), str(jwk.get("y", "")))
+def _key_of(header: Mapping[str, Json]) -> jws.PublicProofKey:
+    if header.get("typ") != wire.PROOF_TYP:
+        raise InvalidProofError("wrong_type", "not a DPoP proof")
+    algorithm = header.get("alg")
+    if algorithm not in wire.PROOF_ALGORITHMS:
+        raise InvalidProofError("wrong_algorithm", "the proof's algorithm is not taken")
+    key = jws.import_key(header.get("jwk"))
+    if algorithm not in key.algorithms:
+        raise InvalidProofError("wrong_algorithm", "the proof's algorithm does not fit its key")
+    return key
 
 
 def _failed_claim(
