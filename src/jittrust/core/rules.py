@@ -22,8 +22,8 @@ class GrantRules:
 
     ttl: float = 300.0
     ttl_shortest: float = 60.0
-    gas: int = 600
-    gas_least: int = 60
+    gas: int = 2000
+    gas_least: int = 200
     lanes: int = 1
     lanes_most: int = 16
     mission_minutes: int = 480

@@ -43,7 +43,6 @@ class TrustRules:
             "factor_unknown": 0.5,
             "tool_changed": 2.0,
             "tool_unknown": 4.0,
-            "gas_exhausted": 2.0,
         }
     )
 
