@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jittrust.core.errors import RefusedError
 from jittrust.core.grant import jws
@@ -609,6 +611,70 @@ def test_every_benign_twin_goes_through(name: str) -> None:
 
     assert shown.grant == "g-1"
     assert shown.binding is PassBinding.DPOP
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+names = st.sampled_from(
+    [
+        "alg",
+        "typ",
+        "jwk",
+        "kid",
+        "iat",
+        "exp",
+        "jti",
+        "htm",
+        "htu",
+        "ath",
+        "nonce",
+        "aud",
+        "iss",
+        "sub",
+        "cnf",
+        "content_digest",
+    ]
+)
+members = st.sampled_from(["kty", "crv", "x", "y", "d", "use", "key_ops", "alg", "ext", "kid"])
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(["token header", "token", "proof header", "proof", "key"]),
+    st.dictionaries(names, anything, min_size=1, max_size=3),
+    st.dictionaries(members, anything, min_size=1, max_size=3),
+)
+def test_no_signed_nonsense_ends_in_anything_but_a_refusal(
+    where: str, changes: dict[str, object], key: dict[str, object]
+) -> None:
+    requests = {
+        "token header": lambda: with_token(header=changed(TOKEN_HEADER, **changes)),
+        "token": lambda: with_claims(**changes),
+        "proof header": lambda: with_proof(changes),
+        "proof": lambda: with_proof(body=changes),
+        "key": lambda: with_proof({"jwk": {**AGENT.jwk, **key}}),
+    }
+
+    try:
+        shown = check_presentation(requests[where](), KEYS, RULES, NOW)
+    except (InvalidTokenError, InvalidProofError):
+        return
+    assert shown.jkt == AGENT.jkt
+
+
+@settings(max_examples=300)
+@given(st.booleans(), st.data())
+def test_no_changed_character_of_a_token_or_a_proof_goes_unnoticed(of_token: bool, data: st.DataObject) -> None:  # noqa: FBT001
+    whole = token() if of_token else proof()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    other = data.draw(st.characters(max_codepoint=0x2FF).filter(lambda sign: sign != whole[at]))
+    broken = whole[:at] + other + whole[at + 1 :]
+
+    with pytest.raises((InvalidTokenError, InvalidProofError)):
+        check_presentation(sent(broken, proof()) if of_token else sent(token(), broken), KEYS, RULES, NOW)
 
 
 UNBOUND = token(body=changed(TOKEN_BODY, cnf=LEFT_OUT))
