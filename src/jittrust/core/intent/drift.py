@@ -1,0 +1,67 @@
+"""How far a mission has moved away from the words of the person: this call, and what has piled up before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jittrust.core.intent.reading import ActionReading
+from jittrust.core.intent.taxonomy import TAXONOMY
+from jittrust.core.model import Reading
+from jittrust.core.units import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class DriftRules:
+    """Constants of drift."""
+
+    off_goal_read: float = 0.6  # weight of a step without effect: a logical but off-goal sub-goal is medium
+    off_goal_act: float = 1.0  # weight of a step with an effect: off the goal it is critical
+    tolerated: float = 0.35  # distance of one step that does not pile up
+    decay: float = 0.8  # share of what has piled up that is left after one more step
+    rate: float = 0.9  # how fast piled-up distance turns into drift
+    longest_trail: int = 64  # earlier steps that count
+
+
+DRIFT_RULES = DriftRules()
+
+
+@dataclass(frozen=True, slots=True)
+class TrailStep:
+    """One earlier call of the mission: its intent code and its O (None = unknown, leaves no trace)."""
+
+    intent: str
+    clarity: float | None
+
+
+def drift(
+    reading: ActionReading, clarity: Reading, trail: Sequence[TrailStep], rules: DriftRules = DRIFT_RULES
+) -> Reading:
+    """Distance 0..1 from the original goal: the greater of this call's own and the accumulated one. Unknown when O is unknown.
+
+    `trail` is oldest first. Monotone: a lower O anywhere never lowers drift.
+    """
+    if clarity.value is None:
+        return Reading("drift", None, Unit(0.0), "core.intent.drift", "without a goal there is nothing to drift from")
+    own = (1.0 - clarity.value) * (rules.off_goal_act if reading.consequential else rules.off_goal_read)
+    piled = 0.0
+    for step in trail[-rules.longest_trail :]:
+        piled *= rules.decay
+        if step.clarity is not None:
+            piled += max(0.0, _distance(step, rules) - rules.tolerated)
+    piled = piled * rules.decay + max(0.0, own - rules.tolerated)
+    gathered = 1.0 - math.exp(-rules.rate * piled)
+    value = Unit(min(1.0, max(own, gathered)))
+    why = (
+        f"this call is {own:.2f} from the goal"
+        if own >= gathered
+        else f"the last calls together are {gathered:.2f} from the goal, this one alone {own:.2f}"
+    )
+    return Reading("drift", value, clarity.confidence, "core.intent.drift", why)
+
+
+def _distance(step: TrailStep, rules: DriftRules) -> float:
+    known = TAXONOMY.get(step.intent)
+    acts = known is None or known.consequential
+    return (1.0 - (step.clarity or 0.0)) * (rules.off_goal_act if acts else rules.off_goal_read)

@@ -1,0 +1,229 @@
+"""What a person's words ask for: clauses with their verbs, what they are about, what they forbid, and the identifiers in them.
+
+Only trusted text gets in here. Deterministic and linear; in a language that is not known it finds identifiers and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+from jittrust.core.intent.words import (
+    BEFORE_NOUN,
+    IMPLIED,
+    MAKING,
+    NOMINAL,
+    NOUN_TOO,
+    VERBS,
+    Literal,
+    LiteralKind,
+    VerbClass,
+    concepts,
+    content_stems,
+    fold,
+    literals,
+    stem,
+    visible,
+    words,
+)
+from jittrust.core.mission.mission import Goal
+
+_Verb: TypeAlias = tuple[str, tuple[VerbClass, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One stretch of a goal between commas, "and", "then" and full stops.
+
+    Attributes:
+        verbs: stems of its verbs with every class a person may mean.
+        forbidden: likewise, of verbs under a "do not".
+        stems: stems of its words that carry meaning.
+        about: what these may stand for, its identifiers and implied objects included.
+        refers: it has a pronoun ("send it to …"), so that it is also about what the clauses before are about.
+    """
+
+    verbs: tuple[tuple[str, tuple[VerbClass, ...]], ...]
+    forbidden: tuple[tuple[str, tuple[VerbClass, ...]], ...]
+    stems: frozenset[str]
+    about: frozenset[str]
+    refers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GoalReading:
+    """A goal, read. `delegates` = it points at content as the source of instructions ("do what the mail says")."""
+
+    clauses: tuple[Clause, ...]
+    stems: frozenset[str]
+    about: frozenset[str]
+    literals: tuple[Literal, ...]
+    delegates: bool
+
+    @property
+    def classes(self) -> frozenset[VerbClass]:
+        """Every class that a verb of the goal may mean; what is forbidden is left out."""
+        return frozenset(kind for clause in self.clauses for _, kinds in clause.verbs for kind in kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """How a goal names an act.
+
+    Attributes:
+        verb: some clause has a verb of this kind.
+        both: one clause has the verb and what the act is about.
+        spoken: one clause has this very verb.
+        forbidden: a "do not" clause has the verb and what the act is about, and no other clause asks for it.
+        why: the words, for people.
+    """
+
+    verb: bool
+    both: bool
+    spoken: bool
+    forbidden: bool
+    why: str
+
+
+# A full stop ends a sentence only before white space, so that addresses stay whole.
+_SENTENCES = re.compile(r"[.!?;:]+(?=\s|$)|\n+")
+_CLAUSES = re.compile(r",|\b(?:and|then|but|after that|afterwards|before|while|so that|once|if)\b", re.IGNORECASE)
+# A capital in mid-sentence begins a name. Days and months are no names.
+_NAME = re.compile(r"(?<=[\w,:;)] )['\"]?[A-Z][a-z]+\b")
+_NO_NAME = re.compile(r"['\"]?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*$")
+_NEGATION = re.compile(
+    r"\b(?:do not|don't|dont|never|must not|mustn't|should not|shouldn't|cannot|can't|without|avoid|no need to|instead of|not to|rather than"
+    r"|refrain from)\b(?! (?:forget|hesitate|worry|miss)\b)"
+)
+_REFERS = re.compile(r"\b(?:it|them|this|that|these|those|her|him|there|one|ones|same|so)\b")
+_DELEGATES = re.compile(
+    r"\b(?:follow|do|perform|complete|execute|carry out|handle|work through|act on|obey|address)\b[^.!?\n]{0,60}"
+    r"\b(?:instructions?|tasks?|to-?dos?|steps?|actions?|requests?|what\b[^.!?\n]{0,40}\b(?:says?|asks?|tells?|wants?))"
+)
+_STANDS_FOR = {
+    LiteralKind.EMAIL: frozenset({"mail", "person"}),
+    LiteralKind.URL: frozenset({"web"}),
+    LiteralKind.IBAN: frozenset({"money"}),
+    LiteralKind.AMOUNT: frozenset({"money"}),
+    LiteralKind.PATH: frozenset({"file", "folder"}),
+    LiteralKind.FILENAME: frozenset({"file"}),
+    LiteralKind.DATE: frozenset({"time"}),
+}
+_BEFORE_GERUND = frozenset(("with", "by", "of", "from", "for", "on", "in", "at"))
+_NOMINAL_REACH = 5
+_LONGEST_GOAL_CLAUSES = 400
+
+
+@lru_cache(maxsize=256)
+def read_goal(goal: Goal) -> GoalReading:
+    """Read every statement of the goal. The same goal is read once (the result depends on nothing else)."""
+    clauses: list[Clause] = []
+    for text in goal.texts:
+        for sentence in _SENTENCES.split(visible(text)):
+            clauses.extend(_clauses(sentence))
+    kept = tuple(clauses[:_LONGEST_GOAL_CLAUSES])
+    folded = fold(goal.text)
+    return GoalReading(
+        clauses=kept,
+        stems=frozenset().union(*(clause.stems for clause in kept)) if kept else frozenset(),
+        about=frozenset().union(*(clause.about for clause in kept)) if kept else frozenset(),
+        literals=literals(goal.text),
+        delegates=_DELEGATES.search(folded) is not None,
+    )
+
+
+def mention(reading: GoalReading, verb: VerbClass, verb_stem: str, objects: Iterable[str]) -> Mention:
+    """How the goal names an act of this verb on these objects (stems, head noun last)."""
+    nouns = tuple(objects)
+    seen_verb = spoken = both = forbidden = False
+    why = ""
+    before: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+    for clause in reading.clauses:
+        stems, topics = (
+            (clause.stems | before[0], clause.about | before[1]) if clause.refers else (clause.stems, clause.about)
+        )
+        # "delete the file": for the verb itself the clause's own objects count; "delete it" borrows those of the clauses before.
+        named = _names(nouns, stems, topics)
+        matched = next((root for root, kinds in clause.verbs if root == verb_stem or verb in kinds), "")
+        if matched:
+            seen_verb = True
+            spoken = spoken or any(root == verb_stem for root, _ in clause.verbs)
+            if named and not both:
+                both, why = True, f"“{matched}” with {named}"
+            elif not why:
+                why = f"“{matched}”"
+        if named and any(root == verb_stem or verb in kinds for root, kinds in clause.forbidden):
+            forbidden = True
+        before = (stems, topics)
+    return Mention(seen_verb, both, spoken, forbidden and not both, why)
+
+
+def _names(nouns: tuple[str, ...], stems: frozenset[str], topics: frozenset[str]) -> str:
+    """Which object of an act the words name: its head noun, or at least half of its nouns; empty = none."""
+    if not nouns:
+        return ""
+    hits = [noun for noun in nouns if noun in stems or concepts((noun,)) & topics]
+    if nouns[-1] in hits or 2 * len(hits) >= len(nouns) > 1:
+        return f"“{hits[-1]}”"
+    return ""
+
+
+def _clauses(sentence: str) -> list[Clause]:
+    """The clauses of a sentence; a part without a verb goes on with the list that the part before began."""
+    found: list[Clause] = []
+    for part in _CLAUSES.split(sentence):
+        if not part.strip():
+            continue
+        clause = _clause(part)
+        if found and not clause.verbs and not clause.forbidden:
+            last = found.pop()
+            clause = Clause(
+                last.verbs,
+                last.forbidden,
+                last.stems | clause.stems,
+                last.about | clause.about,
+                last.refers or clause.refers,
+            )
+        found.append(clause)
+    return found
+
+
+def _clause(part: str) -> Clause:
+    text = fold(part)
+    tokens = words(text)
+    negation = _NEGATION.search(text)
+    free = len(words(text[: negation.start()])) if negation else len(tokens)
+    verbs: list[_Verb] = []
+    forbidden: list[_Verb] = []
+    for at, token in enumerate(tokens):
+        for root, kinds in _verbs_at(tokens, at, stem(token)):
+            (verbs if at < free else forbidden).append((root, kinds))
+    roots = content_stems(tokens)
+    about = set(concepts(roots))
+    for root, _ in (*verbs, *forbidden):
+        about |= IMPLIED.get(root, frozenset())
+    for literal in literals(text):
+        about |= _STANDS_FOR.get(literal.kind, frozenset())
+    if any(_NO_NAME.match(hit.group()) is None for hit in _NAME.finditer(part)):
+        about.add("person")
+    if "person" in about and any(VerbClass.SEND in kinds for _, kinds in (*verbs, *forbidden)):
+        about.add("message")  # what is sent to a person is a message
+    return Clause(tuple(verbs), tuple(forbidden), frozenset(roots), frozenset(about), _REFERS.search(text) is not None)
+
+
+def _verbs_at(tokens: tuple[str, ...], at: int, root: str) -> list[_Verb]:
+    found: list[_Verb] = []
+    nominal = NOMINAL.get(root)
+    if nominal is not None and any(stem(token) in MAKING for token in tokens[max(0, at - _NOMINAL_REACH) : at]):
+        found.append((root, (nominal,)))
+    if root in VERBS and not (root in NOUN_TOO and at > 0 and _noun_here(tokens[at - 1], tokens[at])):
+        found.append((root, VERBS[root]))
+    return found
+
+
+def _noun_here(before: str, token: str) -> bool:
+    """Whether what stands before makes a noun of a word that could be a verb: "the order", but not "with ordering"."""
+    return before in BEFORE_NOUN and not (token.endswith("ing") and before in _BEFORE_GERUND)

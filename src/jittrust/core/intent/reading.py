@@ -1,0 +1,435 @@
+"""What a call would do: intent code, effects and sensitivity, from the tool's words, its arguments and its annotations.
+
+The words of a tool are untrusted like everything a server says. They may name a danger; they cannot talk one away: two sources that differ end
+in the more dangerous reading, a hint of MCP can only raise, and what nobody can read counts as consequential.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from jittrust.core.intent.origin import ArgumentRole
+from jittrust.core.intent.roles import argument_roles, declared_roles, leaves
+from jittrust.core.intent.taxonomy import TAXONOMY
+from jittrust.core.intent.words import (
+    NOUN_TOO,
+    READING,
+    VERBS,
+    VerbClass,
+    bare_address,
+    concepts,
+    content_stems,
+    fold,
+    name_words,
+    stem,
+    words,
+)
+from jittrust.core.model import Json, Tool
+from jittrust.core.units import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRules:
+    """Constants of reading a call."""
+
+    sensitive_from: float = 0.6  # sensitivity from which a read is `K.read_sensitive`
+    secret_from: float = 0.95  # sensitivity from which a read is `I.read_secret`
+    sure: float = 0.9  # confidence when the name's verb is known
+    likely: float = 0.6  # confidence when only the description or an annotation says it
+    guess: float = 0.2  # confidence when nothing is known: counts as consequential
+    bulk_from: int = 10  # values in one array argument from which a change is `D.bulk`
+    longest_place: int = 1_024  # characters of a value that may name a secret place
+    longest_description: int = 2_000  # characters of a description that are read
+
+
+INTENT_RULES = IntentRules()
+
+
+class Effect(StrEnum):
+    """What a call does to the world beside its code."""
+
+    OUTWARD = "outward"  # data leaves for somebody else
+    DESTRUCTIVE = "destructive"  # something cannot be brought back
+    MONEY = "money"
+    PERMISSION = "permission"
+    SECRET = "secret"
+    EXECUTES = "executes"
+    NOTIFIES = "notifies"  # somebody is told as a side effect
+    DOCUMENT = "document"  # hands out text that others wrote: pages, files, messages
+
+
+@dataclass(frozen=True, slots=True)
+class ActionReading:
+    """What a call would do.
+
+    Attributes:
+        intent: code of `core.intent.taxonomy`.
+        consequential: it changes, sends, spends, runs or opens something, or nobody can tell.
+        open_world: it reaches beyond the server's own data.
+        sensitivity_in: 0..1, how sensitive what it hands out is.
+        sensitivity_out: 0..1, how sensitive what it carries out or touches is.
+        effects: see `Effect`.
+        verb: class of the verb; `stem` the verb itself, stemmed; empty when unknown.
+        objects: stems of what it acts on, head noun last.
+        about: concepts of those, see `words.CONCEPTS`.
+        confidence: 0..1.
+        why: one sentence for people.
+    """
+
+    intent: str
+    consequential: bool
+    open_world: bool
+    sensitivity_in: Unit
+    sensitivity_out: Unit
+    effects: frozenset[Effect]
+    verb: VerbClass
+    stem: str
+    objects: tuple[str, ...]
+    about: frozenset[str]
+    confidence: Unit
+    why: str
+
+    @property
+    def documents(self) -> bool:
+        """Whether its result is text that somebody else wrote, in which nothing counts as a field."""
+        return Effect.DOCUMENT in self.effects
+
+
+_SENSITIVE: tuple[tuple[float, str], ...] = (
+    (1.0, "password passphrase secret credential apikey privatekey env environ environment otp keychain vault kerberos shadow"),
+    (0.95, "token ssn passport cvv"),
+    (0.8, "salary payroll medical health patient diagnosis tax compensation hr criminal biometric"),
+    (0.7, "iban transaction balance bank account payment invoice credit debit legal contract finance financial"),
+    (0.5, "email mail inbox message dm conversation contact personal private profile address phone user customer employee birthday attachment note"),
+    (0.3, "file document calendar event repository repo code folder directory database record task ticket project memory"),
+)  # fmt: skip
+_LEVEL: Mapping[str, float] = {stem(word): level for level, listed in reversed(_SENSITIVE) for word in listed.split()}
+_SECRET_PLACES = re.compile(
+    r"(?:^|[/\\])\.?(?:ssh|aws|gnupg|kube|docker|netrc|pgpass|npmrc|env|htpasswd)(?:[/\\.]|$)|id_rsa|id_ed25519|/etc/shadow"
+    r"|/proc/\w{1,20}/environ|\.pem$|\.key$|\.pfx$|credentials?(?:\.|$)"
+)
+
+_OPEN = frozenset(
+    stem(word)
+    for word in "web website webpage page url http https internet online browser browse crawl scrape site fetch".split()
+)
+_ADDRESSES = frozenset(("url", "uri", "href", "link", "endpoint", "webhook", "urls", "links"))
+_DOCUMENTS = frozenset(
+    stem(word) for word in "file document page webpage website url article content attachment web resource".split()
+)
+_SEARCHING = frozenset(("list", "search", "find", "query", "lookup"))
+_SECRETS = frozenset(
+    stem(word) for word in "password passphrase secret credential token apikey otp mfa 2fa passcode".split()
+)
+_KEYS = frozenset(("ssh", "api", "access", "gpg", "deploi", "signing", "sign", "public", "privat"))
+_PEOPLE = frozenset(stem(word) for word in "user member collaborator participant attendee guest reviewer".split())
+_PLACES = frozenset(
+    stem(word) for word in "channel group team workspace organization org repository repo project".split()
+)
+_CONTROLS = frozenset(
+    stem(word)
+    for word in "security guard monitor monitoring audit auditing alert alarm firewall antivirus protection mfa 2fa logging safeguard defender edr".split()
+)
+_TRACES = frozenset(stem(word) for word in "audit logs log ledger trail evidence".split())
+_MONEY = frozenset(stem(word) for word in "money payment fund transaction cash iban balance amount".split())
+_SETTINGS = frozenset(stem(word) for word in "config configuration setting settings preference policy variable".split())
+_PERSISTENCE = frozenset(
+    stem(word) for word in "cron crontab startup autostart systemd daemon trigger webhook hook".split()
+)
+_MEMORY = frozenset(stem(word) for word in "memory entity relation observation knowledge graph".split())
+_HELPERS = frozenset(stem(word) for word in "agent human assistant operator support".split())
+_BULK = frozenset(("all", "bulk", "batch", "everything"))
+_PREPOSITIONS = frozenset("by to from in into on onto for with through via of at as".split())
+_DANGER: tuple[VerbClass, ...] = (
+    VerbClass.DISABLE, VerbClass.PAY, VerbClass.GRANT, VerbClass.DELETE, VerbClass.RUN, VerbClass.SCAN, VerbClass.INSTALL, VerbClass.DEPLOY,
+    VerbClass.PUBLISH, VerbClass.SEND, VerbClass.INVITE, VerbClass.REVOKE, VerbClass.REFUND, VerbClass.UPDATE, VerbClass.CREATE,
+)  # fmt: skip
+_SIDE = re.compile(r"\b(?:also|then|will|additionally|afterwards?) (?:be |also )?([a-z]{3,12})\b")
+
+_BY_VERB: Mapping[VerbClass, str] = {
+    VerbClass.LIST: "K.list", VerbClass.READ: "K.read", VerbClass.COMPUTE: "K.read", VerbClass.CREATE: "D.create", VerbClass.ADD: "D.create",
+    VerbClass.UPDATE: "D.update", VerbClass.MOVE: "D.update", VerbClass.TAG: "D.tag", VerbClass.DELETE: "D.delete", VerbClass.DOWNLOAD: "D.create",
+    VerbClass.SEND: "C.send_external", VerbClass.PUBLISH: "C.publish", VerbClass.INPUT: "C.input_to_form", VerbClass.QUOTE: "T.quote",
+    VerbClass.ORDER: "T.order", VerbClass.PAY: "T.pay", VerbClass.SCHEDULE: "D.create", VerbClass.REFUND: "T.refund", VerbClass.LOGIN: "I.login",
+    VerbClass.GRANT: "I.grant", VerbClass.INVITE: "I.invite", VerbClass.REVOKE: "I.revoke", VerbClass.RUN: "X.run_code",
+    VerbClass.INSTALL: "X.install", VerbClass.SCAN: "X.net_scan", VerbClass.DEPLOY: "X.deploy", VerbClass.CONFIGURE: "X.config_change",
+    VerbClass.DISABLE: "X.config_change", VerbClass.ASK: "A.ask", VerbClass.DELEGATE: "A.delegate", VerbClass.SPAWN: "A.spawn",
+    VerbClass.ESCALATE: "A.escalate_scope", VerbClass.APPROVE: "O.approve", VerbClass.LOG: "O.log", VerbClass.UNKNOWN: "D.update",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _ToolWords:
+    """What the words of a tool say."""
+
+    verb: VerbClass
+    stem: str
+    source: str  # "name", "description" or ""
+    objects: tuple[str, ...]
+    described: tuple[str, ...]
+
+
+def classify(tool: Tool, arguments: Mapping[str, Json], rules: IntentRules = INTENT_RULES) -> ActionReading:
+    """Read what a call of `tool` with `arguments` would do. With no arguments: what the tool can do."""
+    said = _say(tool, rules)
+    roles = argument_roles(tool, arguments) if arguments else declared_roles(tool)
+    nouns = frozenset(said.objects)
+    intent = _intent(said, nouns, roles)
+    intent, consequential, confidence, why = _with_annotations(intent, said, tool, rules)
+    secret = _secret_place(arguments)
+    sensitivity = (
+        1.0
+        if secret
+        else max((_LEVEL.get(root, 0.0) for root in (*said.objects, *_key_pair(said.objects))), default=0.0)
+    )
+    open_world = _is_open(said, tool, roles, intent)
+    if said.verb in READING and not consequential:
+        intent = _read_intent(intent, sensitivity, open_world=open_world, rules=rules)
+        consequential = TAXONOMY[intent].consequential
+    if intent in {"D.update", "D.delete"} and _is_bulk(arguments, tool, rules):
+        intent = "D.bulk"
+    reads = intent.startswith("K.") and intent != "K.memory_write"
+    return ActionReading(
+        intent=intent,
+        consequential=consequential,
+        open_world=open_world,
+        sensitivity_in=Unit(sensitivity if reads or intent == "I.read_secret" else 0.0),
+        sensitivity_out=Unit(0.0 if reads else sensitivity),
+        effects=frozenset(_effects(intent, said, tool)),
+        verb=said.verb,
+        stem=said.stem,
+        objects=said.objects,
+        about=concepts(said.objects),
+        confidence=Unit(confidence),
+        why=why,
+    )
+
+
+def _say(tool: Tool, rules: IntentRules) -> _ToolWords:
+    parts = name_words(tool.name)
+    description = tool.description[: rules.longest_description]
+    sentence = words(description.split("\n", 1)[0].split(". ", 1)[0])
+    place, kind = _name_verb(parts)
+    source = "name" if place >= 0 else ""
+    root = stem(parts[place]) if place >= 0 else ""
+    described_place, described_kind = _leading_verb(sentence)
+    if place < 0 and described_place >= 0:
+        kind, root, source = described_kind, stem(sentence[described_place]), "description"
+    elif kind in READING and described_kind in _DANGER and _plain(sentence[described_place]):
+        # The name says it reads and the description begins with an act: the act counts.
+        kind, root, source = described_kind, stem(sentence[described_place]), "description"
+    if kind is VerbClass.LOG and described_kind in READING:
+        kind = VerbClass.READ  # a log that is shown; recording one is no greater harm
+    if kind in READING:
+        kind, root = _side_act(description, kind, root)
+    head = [part for at, part in enumerate(parts) if at != place]
+    cut = next((at for at, part in enumerate(head) if part in _PREPOSITIONS), len(head))
+    objects = content_stems(head[:cut]) or content_stems(head)
+    return _ToolWords(kind, root, source, objects, content_stems(sentence))
+
+
+def _name_verb(parts: Sequence[str]) -> tuple[int, VerbClass]:
+    found = [
+        (at, VERBS[stem(part)][0]) for at, part in enumerate(parts) if stem(part) in VERBS and _may_be_verb(parts, at)
+    ]
+    if not found:
+        return -1, VerbClass.UNKNOWN
+    first = found[0]
+    if first[1] in READING:
+        # "read_and_delete": a second verb in its plain form that is no noun counts; "get_sent_mails" has a participle.
+        for at, kind in found[1:]:
+            if kind in _DANGER and stem(parts[at]) not in NOUN_TOO and _plain(parts[at]):
+                return at, kind
+    return first
+
+
+def _may_be_verb(parts: Sequence[str], at: int) -> bool:
+    root = stem(parts[at])
+    if root not in NOUN_TOO or at == 0:
+        return True
+    # A word that is as often a noun is the verb only if it is the last resort: nothing else in the name is one.
+    return not any(stem(other) in VERBS and stem(other) not in NOUN_TOO for other in parts) and at <= 1
+
+
+def _plain(word: str) -> bool:
+    return not word.endswith(("ed", "ing", "ion")) and word not in {
+        "sent",
+        "paid",
+        "written",
+        "bought",
+        "given",
+        "taken",
+    }
+
+
+def _leading_verb(sentence: Sequence[str]) -> tuple[int, VerbClass]:
+    for at, word in enumerate(sentence[:4]):
+        root = stem(word)
+        if root in VERBS and (at == 0 or root not in NOUN_TOO):
+            return at, VERBS[root][0]
+    return -1, VerbClass.UNKNOWN
+
+
+def _side_act(description: str, kind: VerbClass, root: str) -> tuple[VerbClass, str]:
+    for hit in _SIDE.finditer(fold(description)):
+        side = VERBS.get(stem(hit.group(1)), (kind,))[0]
+        if side in _DANGER[:13] and stem(hit.group(1)) not in NOUN_TOO - {"email", "mail", "messag"}:
+            return side, stem(hit.group(1))
+    return kind, root
+
+
+def _key_pair(objects: Iterable[str]) -> tuple[str, ...]:
+    roots = set(objects)
+    return ("credential",) if "key" in roots and roots & {"ssh", "api", "access", "privat", "gpg"} else ()
+
+
+def _intent(said: _ToolWords, nouns: frozenset[str], roles: Mapping[str, ArgumentRole]) -> str:
+    """The code by verb, made exact by what it acts on."""
+    verb = said.verb
+    is_secret = bool(nouns & _SECRETS) or ("key" in nouns and bool(nouns & _KEYS))
+    refined = _by_object(verb, nouns, set(roles.values()), is_secret=is_secret)
+    if refined:
+        return refined
+    return _send_intent(nouns, roles) if verb is VerbClass.SEND else _BY_VERB[verb]
+
+
+def _by_object(verb: VerbClass, nouns: frozenset[str], used: set[ArgumentRole], *, is_secret: bool) -> str:
+    writes = verb in {VerbClass.CREATE, VerbClass.ADD, VerbClass.UPDATE, VerbClass.CONFIGURE, VerbClass.MOVE}
+    removes = verb in {VerbClass.DELETE, VerbClass.DISABLE, VerbClass.REVOKE}
+    pays = bool(nouns & _MONEY) or ArgumentRole.AMOUNT in used
+    table = (
+        (removes and bool(nouns & _TRACES), "O.delete_evidence" if verb is VerbClass.DELETE else "O.disable_control"),
+        (verb is VerbClass.DISABLE and bool(nouns & _CONTROLS), "O.disable_control"),
+        (verb is VerbClass.PAY and bool(nouns & {"ownership", "owner"}), "I.transfer_owner"),
+        (writes and bool(nouns & {"ownership", "owner"}), "I.transfer_owner"),
+        ((writes or removes) and is_secret, "I.change_credential"),
+        (verb in {VerbClass.PAY, VerbClass.DELEGATE} and bool(nouns & _HELPERS), "A.delegate"),
+        (verb is VerbClass.PAY and not pays and not nouns & _HELPERS, "D.update"),
+        (verb is VerbClass.SEND and bool(nouns & _MONEY), "T.pay"),
+        (
+            verb in {VerbClass.SCHEDULE, VerbClass.CREATE} and bool(nouns & {"payment", "transaction", "subscription"}),
+            "T.schedule_recurring",
+        ),
+        (verb is VerbClass.UPDATE and bool(nouns & {"payment", "transaction", "subscription"}), "T.schedule_recurring"),
+        (verb is VerbClass.ADD and bool(nouns & _PEOPLE), "I.invite"),
+        (verb is VerbClass.DELETE and bool(nouns & _PEOPLE), "I.revoke"),
+        (
+            verb in {VerbClass.GRANT, VerbClass.ADD, VerbClass.CREATE}
+            and bool(nouns & {"permission", "role", "access"}),
+            "I.grant",
+        ),
+        (writes and bool(nouns & _SETTINGS), "X.config_change"),
+        (writes and bool(nouns & _PERSISTENCE), "X.persist"),
+        (
+            (writes or verb is VerbClass.DELETE) and bool(nouns & _MEMORY),
+            "D.delete" if verb is VerbClass.DELETE else "K.memory_write",
+        ),
+        (verb is VerbClass.CREATE and bool(nouns & {"agent", "subagent"}), "A.spawn"),
+        (verb is VerbClass.RUN and bool(nouns & {"agent", "subagent"}), "A.spawn"),
+        (verb is VerbClass.TAG and bool(nouns & _PEOPLE), "D.tag"),
+    )
+    return next((code for holds, code in table if holds), "")
+
+
+def _send_intent(nouns: frozenset[str], roles: Mapping[str, ArgumentRole]) -> str:
+    names = {root for path in roles for part in path.split("/") for root in content_stems(name_words(part))}
+    outside = {"email", "mail", "url", "address", "phone", "webhook", "recipient", "to", "cc"}
+    if nouns & {"email", "mail", "sms", "http", "webhook", "certificat"}:
+        return "C.send_external"
+    if nouns & {"channel", "direct", "dm", "thread", "room", "chat"} and not names & {
+        "email",
+        "url",
+        "phone",
+        "webhook",
+    }:
+        return "C.send_internal"
+    targeted = ArgumentRole.TARGET in roles.values() or bool(names & outside)
+    if nouns & {"notification", "remind", "reminder", "alert"} and not targeted:
+        return "C.notify_self"
+    return "C.send_external"
+
+
+def _with_annotations(intent: str, said: _ToolWords, tool: Tool, rules: IntentRules) -> tuple[str, bool, float, str]:
+    """Code, consequence, confidence and reason after the server's own hints: they raise; they lower only what nothing contradicts."""
+    hints, known = tool.annotations, said.verb is not VerbClass.UNKNOWN
+    consequential = TAXONOMY[intent].consequential
+    confidence = {"name": rules.sure, "description": rules.likely}.get(said.source, rules.guess)
+    why = f"the {said.source} says “{said.stem}”" if known else "no word of the tool names a known act"
+    if not known and hints.read_only and tool.pin and hints.destructive is not True:
+        return "K.read", False, rules.likely, "the pinned definition says read-only and nothing contradicts it"
+    if not known:
+        return intent, True, confidence, why
+    if not consequential and hints.read_only is False:
+        return "D.update", True, rules.likely, f"{why}, but the server does not call it read-only"
+    if not consequential and hints.destructive is True and hints.read_only is not True:
+        return "D.update", True, rules.likely, f"{why}, but the server calls it destructive"
+    return intent, consequential, confidence, why
+
+
+def _read_intent(intent: str, sensitivity: float, *, open_world: bool, rules: IntentRules) -> str:
+    if sensitivity >= rules.secret_from and intent in {"K.read", "K.list"}:
+        return "I.read_secret"
+    if sensitivity >= rules.sensitive_from and intent in {"K.read", "K.list"}:
+        return "K.read_sensitive"
+    if open_world and intent in {"K.read", "K.list"}:
+        return "K.read_external"
+    return intent
+
+
+def _is_open(said: _ToolWords, tool: Tool, roles: Mapping[str, ArgumentRole], intent: str) -> bool:
+    """Whether it reaches beyond the server. A hint that says so is believed; one that denies it changes nothing."""
+    if tool.annotations.open_world is True or (said.verb is VerbClass.UNKNOWN and intent != "K.read"):
+        return True
+    named = bool({said.stem, *said.objects} & _OPEN) or bool({"web", "internet", "http"} & set(said.described))
+    addressed = any(bool(set(name_words(path.rsplit("/", 1)[-1])) & _ADDRESSES) for path in roles)
+    return (
+        named or addressed or intent in {"C.send_external", "C.publish", "C.input_to_form", "X.net_scan", "X.install"}
+    )
+
+
+def _secret_place(arguments: Mapping[str, Json]) -> bool:
+    return any(
+        isinstance(value, str)
+        and len(value) <= INTENT_RULES.longest_place
+        and _SECRET_PLACES.search(bare_address(value.casefold())) is not None
+        for _, value in leaves(arguments)
+    )
+
+
+def _is_bulk(arguments: Mapping[str, Json], tool: Tool, rules: IntentRules) -> bool:
+    if _BULK & set(name_words(tool.name)):
+        return True
+    return any(
+        isinstance(value, Sequence) and not isinstance(value, str) and len(value) >= rules.bulk_from
+        for value in arguments.values()
+    )
+
+
+def _effects(intent: str, said: _ToolWords, tool: Tool) -> set[Effect]:
+    effects: set[Effect] = set()
+    if intent.startswith("C.") and intent != "C.notify_self":
+        effects.add(Effect.OUTWARD)
+    if intent in {"D.delete", "D.bulk", "O.delete_evidence"} or (
+        tool.annotations.destructive is True and not intent.startswith("K.")
+    ):
+        effects.add(Effect.DESTRUCTIVE)
+    if intent in {"T.pay", "T.order", "T.schedule_recurring", "T.refund"}:
+        effects.add(Effect.MONEY)
+    if intent.startswith("I.") and intent not in {"I.login", "I.read_secret"}:
+        effects.add(Effect.PERMISSION)
+    if intent in {"I.read_secret", "I.change_credential"}:
+        effects.add(Effect.SECRET)
+    if intent.startswith("X."):
+        effects.add(Effect.EXECUTES)
+    if TAXONOMY[intent].consequential and any(
+        VERBS.get(stem(hit.group(1)), (VerbClass.UNKNOWN,))[0] is VerbClass.SEND
+        for hit in _SIDE.finditer(fold(tool.description[: INTENT_RULES.longest_description]))
+    ):
+        effects.add(Effect.NOTIFIES)
+    opens = said.verb is VerbClass.READ and said.stem not in _SEARCHING and bool(set(said.objects[-1:]) & _DOCUMENTS)
+    if said.verb in READING and (intent == "K.read_external" or opens):
+        effects.add(Effect.DOCUMENT)
+    return effects

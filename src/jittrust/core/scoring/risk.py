@@ -1,0 +1,166 @@
+"""Factor R: how much harm if the call is malicious? 1 is kept for acts that are never trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
+from jittrust.core.intent.provenance import FORGOTTEN
+from jittrust.core.intent.reading import ActionReading, Effect
+from jittrust.core.intent.roles import leaves
+from jittrust.core.intent.taxonomy import TAXONOMY
+from jittrust.core.model import Json, Reading
+from jittrust.core.units import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class RiskRules:
+    """How far each fact closes the gap between R and 1 (0..1); none closes it wholly."""
+
+    sensitivity: float = 0.5  # at sensitivity 1
+    taint: float = 0.8  # a consequential argument comes from strangers' text
+    inside: float = 0.35  # an address inside the content comes from strangers' text
+    selector: float = 0.2  # only the thing that is touched comes from strangers' text
+    unseen_target: float = 0.3  # a destination that nobody named
+    read_outside: float = 0.4  # an address to fetch comes from strangers' text
+    destructive: float = 0.15  # the server or the act says it cannot be undone
+    unsure: float = 0.3  # at confidence 0 of the reading of a consequential call
+    amount: float = 0.06  # for each power of ten of an amount of money
+    most_amount: float = 0.4  # most that an amount adds
+    highest: float = 0.99  # most that R is for acts that may be trusted
+
+
+RISK_RULES = RiskRules()
+
+TAINTABLE = frozenset({ArgumentRole.TARGET, ArgumentRole.COMMAND, ArgumentRole.CREDENTIAL, ArgumentRole.AMOUNT})
+"""Roles in which a stranger's value decides who gains."""
+
+_ACTS_ON_SELECTOR = frozenset(
+    {
+        "I.grant",
+        "I.invite",
+        "I.transfer_owner",
+        "I.change_credential",
+        "X.run_code",
+        "X.install",
+        "T.pay",
+        "T.schedule_recurring",
+    }
+)
+
+
+def tainted(origins: Sequence[ArgumentOrigin], reading: ActionReading) -> tuple[ArgumentOrigin, ...]:
+    """The values that make this call a stranger's: a fact, not a measure.
+
+    A destination, command, credential or amount of a consequential call whose value first stood in free text that a tool returned and not in the
+    goal; for acts on permissions, money and code also what they act on; for messages and publications also an address inside their content.
+    Values that may have stood in results that had to be forgotten count as tainted. Reads are never tainted; an outward read has `R` raised.
+    """
+    if not reading.consequential:
+        return ()
+    return tuple(one for one in origins if _foreign(one) and _bears(one, reading))
+
+
+def direct(origins: Sequence[ArgumentOrigin]) -> tuple[ArgumentOrigin, ...]:
+    """Of `tainted` values those that are arguments themselves, not addresses inside content."""
+    return tuple(one for one in origins if "#" not in one.path)
+
+
+def risk(
+    reading: ActionReading,
+    origins: Sequence[ArgumentOrigin],
+    arguments: Mapping[str, Json],
+    rules: RiskRules = RISK_RULES,
+) -> Reading:
+    """Measure R from the class of the act, the sensitivity of the data, taint, new destinations and the amount."""
+    known = TAXONOMY[reading.intent]
+    if known.base_risk == 1.0:
+        return Reading(
+            "R",
+            Unit(1.0),
+            reading.confidence,
+            "core.scoring.risk",
+            f"{known.code}: {known.definition} This is never trusted.",
+        )
+    raised: list[tuple[float, str]] = [
+        (rules.sensitivity * max(reading.sensitivity_in, reading.sensitivity_out), "the data is sensitive"),
+        (rules.destructive if Effect.DESTRUCTIVE in reading.effects else 0.0, "it cannot be undone"),
+        (rules.unsure * (1.0 - reading.confidence) if reading.consequential else 0.0, "what it does is not certain"),
+        (_amount_share(reading, origins, arguments, rules), "the amount is large"),
+        *_by_origin(reading, origins, rules),
+    ]
+    missing = 1.0 - known.base_risk
+    for share, _ in raised:
+        missing *= 1.0 - share
+    value = Unit(min(rules.highest, 1.0 - missing))
+    reasons = [why for share, why in sorted(raised, key=lambda one: -one[0]) if share > 0.0][:3]
+    why = f"{known.code} has base risk {known.base_risk:g}" + (
+        f", raised because {', and because '.join(reasons)}" if reasons else ""
+    )
+    return Reading("R", value, reading.confidence, "core.scoring.risk", why)
+
+
+def _by_origin(reading: ActionReading, origins: Sequence[ArgumentOrigin], rules: RiskRules) -> list[tuple[float, str]]:
+    bad = tainted(origins, reading)
+    whole, inside = direct(bad), [one for one in bad if "#" in one.path]
+    raised: list[tuple[float, str]] = []
+    if whole:
+        raised.append((rules.taint, _first_seen(whole[0])))
+    if inside:
+        raised.append((rules.inside, _first_seen(inside[0])))
+    if reading.consequential and not whole:
+        selected = next((one for one in origins if one.role is ArgumentRole.SELECTOR and _foreign(one)), None)
+        if selected is not None:
+            raised.append((rules.selector, _first_seen(selected)))
+    unseen = next(
+        (
+            one
+            for one in origins
+            if one.role is ArgumentRole.TARGET and one.origin is Origin.UNSEEN and not _foreign(one)
+        ),
+        None,
+    )
+    if unseen is not None and (reading.consequential or reading.open_world):
+        raised.append((rules.unseen_target, f"{_name(unseen)} “{unseen.shown}” was named by nobody"))
+    if not reading.consequential and reading.open_world:
+        fetched = next((one for one in origins if one.role is ArgumentRole.TARGET and _foreign(one)), None)
+        if fetched is not None:
+            raised.append((rules.read_outside, _first_seen(fetched)))
+    return raised
+
+
+def _foreign(one: ArgumentOrigin) -> bool:
+    return one.origin is Origin.FREE_TEXT or (one.origin is Origin.UNSEEN and one.source == FORGOTTEN)
+
+
+def _bears(one: ArgumentOrigin, reading: ActionReading) -> bool:
+    if "#" in one.path:
+        return Effect.OUTWARD in reading.effects or reading.intent.startswith(("C.", "T.", "I."))
+    if one.role in TAINTABLE:
+        return True
+    return one.role is ArgumentRole.SELECTOR and reading.intent in _ACTS_ON_SELECTOR
+
+
+def _first_seen(one: ArgumentOrigin) -> str:
+    if one.source == FORGOTTEN:
+        return f"{_name(one)} “{one.shown}” may come from a result that is no longer kept"
+    return f"{_name(one)} “{one.shown}” first appeared in the text of {one.source}, not in the goal"
+
+
+def _name(one: ArgumentOrigin) -> str:
+    return one.path.lstrip("/").split("#", 1)[0] or "the argument"
+
+
+def _amount_share(
+    reading: ActionReading, origins: Sequence[ArgumentOrigin], arguments: Mapping[str, Json], rules: RiskRules
+) -> float:
+    if Effect.MONEY not in reading.effects:
+        return 0.0
+    amounts = {one.path for one in origins if one.role is ArgumentRole.AMOUNT}
+    largest = 0.0
+    for path, value in leaves(arguments):
+        if path in amounts and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            largest = max(largest, abs(float(value)))
+    return min(rules.most_amount, rules.amount * math.log10(1.0 + largest))
