@@ -209,10 +209,12 @@ def _write_object(value: Mapping[str, Json], parts: list[str], depth: int) -> No
         raise BadInputError("not_canonical", "a member's name is not a string") from None
     opening = "{"
     for name in names:
-        parts.append(opening)
-        parts.append(encode_basestring(name))
-        parts.append(":")
-        _write(value[name], parts, depth)
+        item = value[name]
+        if type(item) is str:  # most members are text, and a call less for each is a third of the time
+            parts.append(f"{opening}{encode_basestring(name)}:{encode_basestring(item)}")
+        else:
+            parts.append(f"{opening}{encode_basestring(name)}:")
+            _write(item, parts, depth)
         opening = ","
     parts.append("}" if names else "{}")
 
@@ -239,19 +241,16 @@ def _number(value: float) -> str:
         raise BadInputError("not_canonical", "a record holds a number that is not finite")
     if value == 0:
         return "0"  # -0 too
+    plain = repr(value)
+    if "e" not in plain:  # 10^-4 up to 10^16: there both print the same digits without an exponent
+        return plain.removesuffix(".0")
     sign = "-" if value < 0 else ""
-    mantissa, _, exponent = repr(abs(value)).partition("e")
-    whole, _, fraction = mantissa.partition(".")
-    fraction = "" if fraction == "0" else fraction
-    point = len(whole) + int(exponent or 0)  # where the point stands, counted from the first digit of `digits`
-    digits = whole + fraction
-    leading = len(digits) - len(digits.lstrip("0"))
-    digits, point = digits[leading:], point - leading
-    digits = digits.rstrip("0")
-    if len(digits) <= point <= _LONGEST_PLAIN:
+    # Here the mantissa is one digit before the point: d.ddd, without zeros at the end.
+    mantissa, _, exponent = plain.removeprefix("-").partition("e")
+    digits = mantissa.replace(".", "")
+    point = 1 + int(exponent)  # where the point stands, counted from the first digit
+    if 0 < point <= _LONGEST_PLAIN:  # 10^16 and more, so at most 17 digits are all before the point
         return f"{sign}{digits}{'0' * (point - len(digits))}"
-    if 0 < point <= _LONGEST_PLAIN:
-        return f"{sign}{digits[:point]}.{digits[point:]}"
     if _SMALLEST_PLAIN < point <= 0:
         return f"{sign}0.{'0' * -point}{digits}"
     power = point - 1

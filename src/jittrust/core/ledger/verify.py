@@ -9,6 +9,7 @@ Works on a stream of leaves, once through, with memory for one chunk. What can b
 
 from __future__ import annotations
 
+from binascii import hexlify
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -111,7 +112,7 @@ def _walk(leaves: Iterator[bytes], notes: list[Checkpoint], *, whole: bool) -> L
             prev = hashes[-1].hex()
         if frontier.root() != note.root:
             after = next(leaves, None)
-            if after is not None and not _follows(after, note.size, prev):
+            if after is not None and not _follows(after, note.size, prev.encode()):
                 return _explain(note.size, chain([after], leaves), behind, newest)
             return _other_history(note, newest, good)
         good = note.size
@@ -132,17 +133,17 @@ def _other_history(note: Checkpoint, newest: Checkpoint, good: int) -> LedgerBro
 
 def _first_break(chunk: Sequence[bytes], hashes: Sequence[bytes], start: int, prev: str) -> int | None:
     """Position in the chunk of the first record that is not in its place behind its predecessor."""
+    vouched = [prev.encode(), *map(hexlify, hashes)]
     for position, entry in enumerate(chunk):
-        if not _follows(entry, start + position, prev):
+        if not _follows(entry, start + position, vouched[position]):
             return position
-        prev = hashes[position].hex()
     return None
 
 
-def _follows(entry: bytes, index: int, prev: str) -> bool:
+def _follows(entry: bytes, index: int, prev: bytes) -> bool:
     # A search instead of a parse, for speed. Members are sorted, so `index` is never the last one. A nested member of the same spelling does no
     # harm: it would have to hold the right hash, and the signed root is what decides.
-    return f'"prev":"{prev}"'.encode() in entry and f'"index":{index},'.encode() in entry
+    return b'"prev":"' + prev in entry and b'"index":%d,' % index in entry
 
 
 def _first_unreadable(chunk: Sequence[bytes], start: int) -> LedgerBroken | None:
@@ -163,7 +164,7 @@ def _explain(index: int, rest: Iterator[bytes], behind: Frontier, newest: Checkp
         return LedgerBroken(index, bad.code, bad.message)
     if record.index != index:
         after = next(rest, None)
-        if record.index == index - 1 and (after is None or _follows(after, index, leaf_hash(entry).hex())):
+        if record.index == index - 1 and (after is None or _follows(after, index, hexlify(leaf_hash(entry)))):
             why = f"record {index - 1} was put in: what follows vouches for another"
             return LedgerBroken(index - 1, "bad_index", why)
         return LedgerBroken(
