@@ -1,0 +1,1 @@
+"""Entry points of hooks that an agent's client calls."""

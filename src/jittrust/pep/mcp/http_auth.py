@@ -1,0 +1,129 @@
+"""Who is calling: access token, key proof, pass (RFC 9449 §7), or a bearer token of a grant whose passes the gateway keeps (RFC 6750)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from jittrust.core.errors import JitError
+from jittrust.core.grant import wire
+from jittrust.core.grant.claims import InvalidTokenError, TokenRules
+from jittrust.core.grant.grant import Shown
+from jittrust.core.grant.present import (
+    InvalidProofError,
+    PresentationRules,
+    PresentedRequest,
+    VerifiedBefore,
+    check_bearer,
+    check_presentation,
+    www_authenticate,
+)
+from jittrust.core.units import Instant, Seconds
+from jittrust.pep.asgi import Scope
+
+_REMEMBERED = 4096
+# The longest grant, an hour; `iat` and `exp` are whole seconds, rounded outwards.
+_LONGEST = Seconds(3602)
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class _Bounded(dict[K, V]):
+    """A dict that drops its oldest entry when it grows past its bound."""
+
+    def __setitem__(self, key: K, value: V) -> None:
+        super().__setitem__(key, value)
+        if len(self) > _REMEMBERED:
+            del self[next(iter(self))]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSource:
+    """Where tokens come from: the issuer's name, its public Ed25519 keys by `kid`, and the time."""
+
+    issuer: str
+    keys: Mapping[str, bytes]
+    clock: Callable[[], Instant]
+
+    def audiences(self, servers: Iterable[str]) -> tuple[str, ...]:
+        """What `aud` may say for these servers: each one's own name, and the broker's for a grant that goes with every server."""
+        return (*(f"{self.issuer}/mcp/{server}" for server in servers), self.issuer)
+
+
+class PresentationCheck:
+    """Checks what a caller shows. It decides nothing about the pass: that needs the lane, which the broker has."""
+
+    def __init__(self, source: TokenSource, base_url: str) -> None:
+        """`base_url`: the address under which this server is known, without a path. It comes from the configuration, never from `Host`."""
+        self._source = source
+        self._base = base_url.rstrip("/")
+        tokens: MutableMapping[bytes, object] = _Bounded()
+        self._before = VerifiedBefore(tokens, _Bounded())  # type: ignore[arg-type]
+
+    def check(self, scope: Scope, servers: Iterable[str], body: bytes | None) -> Shown:
+        """What the caller of this request shows.
+
+        Args:
+            scope: the request.
+            servers: which servers a token must be for, one of them.
+            body: the raw body; None while it has not been read.
+
+        Raises:
+            InvalidTokenError, InvalidProofError: see `core.grant.present`.
+        """
+        headers = scope["headers"]
+        path = scope.get("raw_path") or scope["path"].encode("utf-8")
+        request = PresentedRequest(
+            method=scope["method"],
+            url=self._base + path.partition(b"?")[0].decode("latin-1"),
+            authorization=[
+                value.strip(b" \t").decode("latin-1") for name, value in headers if name == b"authorization"
+            ],
+            proofs=[value.strip(b" \t").decode("latin-1") for name, value in headers if name == b"dpop"],
+            body=body,
+        )
+        scheme = request.authorization[0].partition(" ")[0].lower() if len(request.authorization) == 1 else ""
+        checked = check_bearer if scheme == "bearer" else check_presentation
+        now = self._source.clock()
+        refused: InvalidTokenError | None = None
+        for audience in self._source.audiences(servers):
+            rules = PresentationRules(TokenRules(self._source.issuer, audience, longest=_LONGEST))
+            try:
+                return checked(request, self._source.keys, rules, now, self._before)
+            except InvalidTokenError as error:
+                refused = error
+                if error.detail != "wrong_audience":
+                    break
+        raise refused or InvalidTokenError("wrong_audience", "the token is for another resource")
+
+    def check_early(self, scope: Scope, servers: Iterable[str]) -> Shown | None:
+        """`check` before the body is read, so that strangers cannot make us read one; None when the proof speaks of the body.
+
+        Raises:
+            InvalidTokenError, InvalidProofError: as `check`.
+        """
+        try:
+            return self.check(scope, servers, None)
+        except InvalidProofError as error:
+            if error.detail == "wrong_body":
+                return None
+            raise
+
+
+def challenges(error: JitError | None = None) -> list[tuple[bytes, bytes]]:
+    """The WWW-Authenticate headers of a 401; `error` None or a missing token: which schemes are taken (RFC 9110 §11.6.1)."""
+    name = b"www-authenticate"
+    if isinstance(error, InvalidProofError):
+        return [(name, www_authenticate(wire.INVALID_PROOF).encode("ascii"))]
+    if error is None or (isinstance(error, InvalidTokenError) and error.detail == "no_token"):
+        return [(name, www_authenticate("").encode("ascii")), (name, b"Bearer")]
+    return [
+        (name, www_authenticate(wire.INVALID_TOKEN).encode("ascii")),
+        (name, f'Bearer error="{wire.INVALID_TOKEN}"'.encode("ascii")),
+    ]
+
+
+def challenge_for_pass() -> tuple[bytes, bytes]:
+    """The WWW-Authenticate header that asks for the newest pass (RFC 9449 §9)."""
+    return (b"www-authenticate", www_authenticate(wire.USE_NONCE).encode("ascii"))
