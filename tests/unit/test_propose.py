@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 
 from jittrust.core.authority.map import AuthorityMap, EntryState

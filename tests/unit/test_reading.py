@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 
 from jittrust.core.intent.origin import ArgumentRole
