@@ -22,7 +22,7 @@ from jittrust.core.model import Json
 
 PREFIX: Final = "JITTRUST_"
 # Variables of ours that are no settings. Any other variable with the prefix must name a setting.
-RESERVED: Final = frozenset({"JITTRUST_DEBUG", "JITTRUST_TOKEN"})
+RESERVED: Final = frozenset({"JITTRUST_DEBUG", "JITTRUST_TOKEN", "JITTRUST_HOOK_TOKEN"})
 SCHEMA_URL: Final = "https://json-schema.org/draft/2020-12/schema"
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _SERVER_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -51,8 +51,8 @@ def _host(value: str) -> str:
 
 
 FilePath = Annotated[Path, BeforeValidator(_absolute), Field(strict=False, json_schema_extra={"format": "path"})]
-Origin_ = Annotated[str, AfterValidator(_origin)]
-Host = Annotated[str, AfterValidator(_host)]
+WebOrigin = Annotated[str, AfterValidator(_origin)]
+HostName = Annotated[str, AfterValidator(_host)]
 
 
 class _Section(BaseModel):
@@ -114,14 +114,14 @@ class ServerSettings(_Section):
 class ListenSettings(_Section):
     """Where `jittrust serve` listens, and what it takes."""
 
-    host: Host = Field(
+    host: HostName = Field(
         default="127.0.0.1", description="Address to listen on. Anything but this machine needs TLS in front."
     )
-    port: int = Field(default=8470, ge=0, le=65535, description="TCP port; 0 picks a free one.")
-    allowed_origins: tuple[Origin_, ...] = Field(
+    port: int = Field(default=8750, ge=0, le=65535, description="TCP port; 0 picks a free one.")
+    allowed_origins: tuple[WebOrigin, ...] = Field(
         default=(), strict=False, description="Web origins that may call from a browser; others get 403. Empty: none."
     )
-    allowed_hosts: tuple[Host, ...] = Field(
+    allowed_hosts: tuple[HostName, ...] = Field(
         default=(),
         strict=False,
         description="`Host` names that are taken besides the address listened on; others get 403 (DNS rebinding).",
@@ -158,16 +158,16 @@ class MissionSettings(_Section):
     """What a mission gets when its goal does not say otherwise."""
 
     minutes: int = Field(
-        default=60, ge=1, le=1440, description="End of the permission, in minutes after the person's last word."
+        default=60, ge=1, le=480, description="End of the permission, in minutes after the person's last word."
     )
 
 
 class GrantSettings(_Section):
     """What an ephemeral access grant gets when it does not say otherwise."""
 
-    ttl_seconds: int = Field(default=300, ge=10, le=3600, description="Life of a grant, in seconds.")
-    gas: int = Field(default=200, ge=1, le=1_000_000, description="Spending limit of a grant, in gas.")
-    lanes: int = Field(default=4, ge=1, le=64, description="Most chains of passes (parallel calls) of a grant.")
+    ttl_seconds: int = Field(default=300, ge=60, le=3600, description="Life of a grant, in seconds.")
+    gas: int = Field(default=600, ge=60, le=1_000_000, description="Spending limit of a grant, in gas.")
+    lanes: int = Field(default=1, ge=1, le=16, description="Most chains of passes (parallel calls) of a grant.")
 
 
 class ApprovalSettings(_Section):

@@ -148,7 +148,8 @@ class PinFile:
 
 
 def _hashed(pin: str, salt: bytes, cost: int, block: int) -> bytes:
-    raw = pin.encode("utf-8", "surrogatepass")
+    # HMAC pads a short key with zeros, so scrypt alone takes a PIN and the same PIN with a NUL behind it for one.
+    raw = hashlib.sha256(pin.encode("utf-8", "surrogatepass")).digest()
     return hashlib.scrypt(raw, salt=salt, n=cost, r=block, p=1, maxmem=max(_MEMORY, 256 * cost * block), dklen=32)
 
 

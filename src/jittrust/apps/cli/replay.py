@@ -1,0 +1,69 @@
+"""`jittrust replay`: recorded sessions, judged by the rules that judge live calls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jittrust.apps.cli.failure import DONE
+from jittrust.apps.cli.options import AsJson, State
+from jittrust.apps.cli.output import emit, say, table, working
+from jittrust.core.model import Json
+
+
+def replay(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="JSON Lines, one recorded session a line, in OpenAI chat form.")
+    ],
+    independent: Annotated[
+        bool, typer.Option("--independent", help="Judge each call as if earlier responses had not happened.")
+    ] = False,
+    state: State = None,
+    as_json: AsJson = False,
+) -> int:
+    """Judge recorded agent sessions. Nothing is called, nothing is stored; every session starts with an empty history.
+
+    With --json: one object a tool call, in order, as it is judged.
+
+    [bold]For example[/bold]
+
+      jittrust replay sessions.jsonl
+
+      jittrust replay sessions.jsonl --json | jq 'select(.verdict == "deny")'
+    """
+    from jittrust.apps.replay import replay_file
+
+    del state  # nothing is stored: taken so that every command has the same options
+    verdicts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    sessions: dict[str, str] = {}
+    with working("Judging …", as_json=as_json):
+        for row in replay_file(file, independent=independent):
+            if as_json:
+                emit(row)
+                continue
+            verdicts[str(row["verdict"])] += 1
+            reasons.update(_codes(row))
+            sessions[str(row["session"])] = str(row["response"])
+    if as_json:
+        return DONE
+    calls = sum(verdicts.values())
+    say(f"{calls} calls in {len(sessions)} sessions")
+    table(
+        ("VERDICT", "CALLS", "SHARE"),
+        ((name, n, f"{100 * n / calls:.1f} %") for name, n in verdicts.most_common()),
+        "No tool call in it.",
+    )
+    say()
+    table(("LAST RESPONSE", "SESSIONS"), Counter(sessions.values()).most_common(), "")
+    say()
+    table(("REASON", "CALLS"), reasons.most_common(12), "")
+    return DONE
+
+
+def _codes(row: dict[str, Json]) -> list[str]:
+    codes = row.get("reasons")
+    return [str(code) for code in codes] if isinstance(codes, list | tuple) else []

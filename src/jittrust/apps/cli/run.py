@@ -1,0 +1,155 @@
+"""`jittrust run`: one stdio MCP server behind the user's broker. Parses its own few flags; a client starts this with every server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from jittrust.core.errors import BadInputError
+
+HELP: Final = """\
+Usage: jittrust run [OPTIONS] -- COMMAND…
+
+Puts one stdio MCP server behind your broker, and is itself a stdio MCP server: put it where the server's command stood in your MCP client.
+The broker is joined, or started when it does not run; all servers behind it share one mission.
+
+Options:
+  --goal TEXT     What the agent is to do, when you have no other way to say it. A mission that runs is not replaced.
+  --server NAME   Name of the server in missions and policies. Default: made from COMMAND.
+  --observe       Record every verdict and stop nothing. Loud on purpose.
+  --state DIR     Where all state lies; default: the platform's data directory.
+  --json          Errors as one JSON object.
+  --help          This page.
+
+For example, in an MCP client's configuration:
+  {"mcpServers": {"git": {"command": "jittrust", "args": ["run", "--", "mcp-server-git", "--repository", "."]}}}
+"""
+_TEXTS: Final = {"--goal": "goal", "--server": "server", "--state": "state"}
+_FLAGS: Final = {"--observe": "observe", "--json": "as_json"}
+# Words that start another program: the server is named after what they start.
+_STARTERS: Final = frozenset(
+    {
+        "npx",
+        "uvx",
+        "uv",
+        "bunx",
+        "pnpm",
+        "yarn",
+        "node",
+        "deno",
+        "bun",
+        "python",
+        "python3",
+        "docker",
+        "podman",
+        "env",
+        "sh",
+        "bash",
+    }
+)
+_PASSED_OVER: Final = frozenset({"run", "tool", "exec", "dlx", "x", "-m", "-y", "-i", "--rm", "--yes"})
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What was asked for. `command` is what stands after `--`."""
+
+    command: tuple[str, ...]
+    goal: str = ""
+    server: str = ""
+    state: str = ""
+    observe: bool = False
+    as_json: bool = False
+    wants_help: bool = False
+
+
+def parse(arguments: Sequence[str]) -> RunOptions:
+    """Read the flags.
+
+    Raises:
+        BadInputError: code `unknown_option` (with a suggestion), `option_without_value`, `option_twice` or `command_empty`.
+    """
+    split = list(arguments).index("--") if "--" in arguments else len(arguments)
+    own, command = list(arguments[:split]), tuple(arguments[split + 1 :])
+    found: dict[str, str | bool] = {}
+    while own:
+        word, _, value = own.pop(0).partition("=")
+        if word in {"--help", "-h"}:
+            return RunOptions(command, wants_help=True)
+        if word in _FLAGS and not value:
+            found[_FLAGS[word]] = True
+        elif word in _TEXTS:
+            if not value:
+                if not own or own[0].startswith("--"):
+                    raise BadInputError("option_without_value", f"{word} needs a value", "See: jittrust run --help")
+                value = own.pop(0)
+            if _TEXTS[word] in found:
+                raise BadInputError("option_twice", f"{word} is given twice", "See: jittrust run --help")
+            found[_TEXTS[word]] = value
+        elif word.startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(word, [*_TEXTS, *_FLAGS], n=1)
+            raise BadInputError(
+                "unknown_option",
+                f"jittrust run has no option {word}",
+                f"Did you mean {near[0]}?" if near else "See: jittrust run --help",
+            )
+        else:
+            raise BadInputError(
+                "command_empty",
+                f"The server's command stands after --: {word}",
+                f"jittrust run -- {' '.join([word, *own])}",
+            )
+    if not command:
+        raise BadInputError(
+            "command_empty", "There is no command to run", "Write it after --: jittrust run -- COMMAND…"
+        )
+    return RunOptions(
+        command=command,
+        goal=str(found.get("goal", "")),
+        server=str(found.get("server", "")) or server_name(command),
+        state=str(found.get("state", "")),
+        observe=bool(found.get("observe")),
+        as_json=bool(found.get("as_json")),
+    )
+
+
+def server_name(command: Sequence[str]) -> str:
+    """A server's name made from its command: `npx -y @scope/server-files DIR` → `server-files`, `python -m mail` → `mail`."""
+    for word in command:
+        name = word.rstrip("/").rsplit("/", 1)[-1]
+        if name in _STARTERS or name in _PASSED_OVER or word.startswith("-") or name.startswith("python3."):
+            continue
+        name = name.removesuffix(".py").removesuffix(".js").partition("@")[0] or name.lstrip("@")
+        kept = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_.-") else "-" for letter in name)
+        return kept.strip("-.")[:64] or "server"
+    return "server"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the server behind the broker until the client leaves; what the server ended with."""
+    options = parse(arguments)
+    if options.wants_help:
+        print(HELP, end="")
+        return 0
+    import asyncio
+
+    if options.observe:
+        print("jittrust: OBSERVE: verdicts are recorded and nothing is stopped", file=sys.stderr)
+    return asyncio.run(_run(options))
+
+
+async def _run(options: RunOptions) -> int:
+    import os
+
+    from jittrust.apps.cli.reach import person, reach, state_of
+    from jittrust.pep.mcp.gate import GateSettings
+    from jittrust.pep.mcp.stdio import StdioOptions, run_stdio
+
+    async with reach(state_of(Path(options.state) if options.state else None)) as driving:
+        gate = GateSettings(server=options.server, person=person(), goal=options.goal, observe=options.observe)
+        return await run_stdio(options.command, dict(os.environ), driving, StdioOptions(gate))

@@ -1,0 +1,133 @@
+"""The mission file: a goal and its authority map, written or edited by a person, in YAML. Strict like the configuration.
+
+```yaml
+goal: Summarise last week's commits
+minutes: 60
+entries:
+  - tool: git/git_log            # server/name, exactly
+    resource: ".*repo"           # RE2, both ends anchored; left out: any
+    constraints: {}              # JSON Schema that the arguments must satisfy
+    uses: 5                      # left out: not limited
+```
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jsonschema
+import re2
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from jittrust.apps.marked_yaml import read_marked, validated
+from jittrust.core.authority.map import AuthorityEntry, EntryState
+
+_LINE = 120
+
+
+def _pattern(value: str) -> str:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(value, options)
+    except re2.error as error:
+        raise ValueError(f"not a pattern (RE2): {error}") from error
+    return value
+
+
+def _schema(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        jsonschema.Draft202012Validator.check_schema(value)
+    except jsonschema.SchemaError as error:
+        raise ValueError(f"not a JSON Schema: {error.message}") from error
+    return value
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class MissionFileEntry(_Part):
+    """One thing the mission may do."""
+
+    tool: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}/\S(.{0,1022}\S)?$", description="`server/name`, exactly; no pattern."
+    )
+    action: Literal["tools/call", "resources/read", "prompts/get"] = "tools/call"
+    resource: Annotated[str, AfterValidator(_pattern)] = ""
+    constraints: Annotated[dict[str, Any], AfterValidator(_schema)] = Field(default_factory=dict)
+    uses: int | None = Field(default=None, ge=1, le=1_000_000)
+    why: str = Field(default="", max_length=1000)
+    pin: str = Field(default="", pattern=r"^([0-9a-f]{64})?$", description="Hash of the definition that was looked at.")
+    approved: bool = Field(default=True, description="false: left as a proposal; a call asks a person.")
+
+
+class MissionFile(_Part):
+    """A goal and what may be done for it."""
+
+    goal: str = Field(min_length=1, max_length=20_000)
+    minutes: int = Field(default=60, ge=1, le=480)
+    lanes: int = Field(default=1, ge=1, le=16)
+    entries: tuple[MissionFileEntry, ...] = Field(default=(), strict=False, max_length=1000)
+
+    @model_validator(mode="after")
+    def _goal_has_words(self) -> MissionFile:
+        if not self.goal.strip():
+            raise ValueError("the goal has no words")
+        return self
+
+    def authority(self, person: str) -> tuple[AuthorityEntry, ...]:
+        """The entries, approved by `person` where the file says so. The same file gives the same ids."""
+        return tuple(
+            AuthorityEntry(
+                id="e-" + hashlib.sha256(f"{index}\0{entry.model_dump_json()}".encode()).hexdigest()[:12],
+                tool=entry.tool,
+                action=entry.action,
+                resource=entry.resource,
+                constraints=entry.constraints,
+                uses_left=entry.uses,
+                state=EntryState.APPROVED if entry.approved else EntryState.PROPOSED,
+                approved_by=person if entry.approved else "",
+                why=entry.why or "mission file",
+                pin=entry.pin,
+            )
+            for index, entry in enumerate(self.entries)
+        )
+
+
+def read_mission_file(file: Path) -> MissionFile:
+    """Read and check a mission file.
+
+    Raises:
+        BadInputError: `mission_file_missing`, `mission_file_syntax`, `mission_file_unknown_key`, `mission_file_bad_value`, with line and column.
+    """
+    return validated(MissionFile, read_marked(file, "mission_file"), "mission_file")
+
+
+def written_mission(goal: str, minutes: int, entries: Sequence[AuthorityEntry], lanes: int = 1) -> str:
+    """A mission file for a person to edit. Entries that wait for a person are `approved: false`."""
+    listed = [
+        {
+            "tool": entry.tool,
+            **({"action": entry.action} if entry.action != "tools/call" else {}),
+            **({"resource": entry.resource} if entry.resource else {}),
+            **({"constraints": json.loads(json.dumps(entry.constraints))} if entry.constraints else {}),
+            **({"uses": entry.uses_left} if entry.uses_left is not None else {}),
+            **({"why": entry.why} if entry.why else {}),
+            **({"pin": entry.pin} if entry.pin else {}),
+            "approved": entry.state is EntryState.APPROVED,
+        }
+        for entry in entries
+        if entry.state is not EntryState.REFUSED
+    ]
+    head = (
+        "# Look at every entry: `approved: true` lets calls through, `false` asks you when they come. Remove what is not needed.\n"
+        "# Then: jittrust mission start --file THIS_FILE\n"
+    )
+    body = {"goal": goal, "minutes": minutes, **({"lanes": lanes} if lanes > 1 else {}), "entries": listed}
+    return head + yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=_LINE)
