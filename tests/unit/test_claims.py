@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64decode
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from jittrust.core.grant import jws
 from jittrust.core.grant.claims import AccessClaims, InvalidTokenError, TokenRules, mint, verify
 from jittrust.core.grant.proof import Ed25519Signer, Es256Signer
 from jittrust.core.grant.wire import authorization_details
+from jittrust.core.model import Json
 from jittrust.core.units import Instant
 
 SIGNER = Ed25519Signer.from_secret(bytes(range(32)))
@@ -185,3 +187,29 @@ def test_any_other_text_is_refused_or_is_the_one_spelling(text: bytes) -> None:
     except jws.MalformedJwsError:
         return
     assert jws.encode(data) == text
+
+
+@pytest.mark.parametrize(
+    "jwk",
+    [{}, {"kty": "oct", "k": "AA"}, {"kty": "EC", "crv": "P-256", "x": "AA"}, {"kty": "OKP", "crv": 1, "x": "AA"}],
+)
+def test_what_is_no_public_key_has_no_thumbprint(jwk: dict[str, Json]) -> None:
+    with pytest.raises(jws.MalformedJwsError):
+        jws.thumbprint(jwk)
+
+
+def test_a_token_of_a_grant_without_a_key_says_nothing_of_a_key() -> None:
+    unbound = replace(CLAIMS, jkt="")
+
+    assert verify(minted(unbound), KEYS, RULES, NOW) == unbound
+    assert b"cnf" not in jws.decode(minted(unbound).split(b".")[1])
+
+
+@pytest.mark.parametrize(
+    "wrong", [replace(CLAIMS, jkt="short"), replace(CLAIMS, details=cast("Any", [{}]), scope="x" * 513)]
+)
+def test_a_claim_of_a_wrong_length_is_refused(wrong: AccessClaims) -> None:
+    with pytest.raises(InvalidTokenError) as refused:
+        verify(minted(wrong), KEYS, RULES, NOW)
+
+    assert refused.value.detail == "bad_claims"

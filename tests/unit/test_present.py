@@ -201,3 +201,8 @@ def test_the_query_of_a_url_stays_out_of_the_proof() -> None:
     asked = request(SIGNERS[0], url=URL + "?secret=1#f")
 
     assert check_presentation(asked, KEYS, RULES, NOW).grant == "g-1"
+
+
+def test_a_proof_for_the_token_endpoint_speaks_of_no_token() -> None:
+    with pytest.raises(InvalidProofError, match="another token"):
+        check_presentation(request(SIGNERS[0], token=""), KEYS, RULES, NOW)

@@ -155,6 +155,11 @@ def closed(lane: Lane) -> Lane:
     return replace(lane, open=False)
 
 
+def reopened(lane: Lane, now: Instant) -> Lane:
+    """A closed lane, taking calls again. Its chain goes on with a new pass: none of its old ones ever comes back to life."""
+    return replace(challenge(lane, now), open=True)
+
+
 def may_open(grant: Grant, lanes: Iterable[Lane], now: Instant) -> bool:
     """Whether one more lane may be opened now: the grant is active and in time, and fewer lanes are open than its authority allows."""
     opened = sum(lane.open for lane in lanes if lane.grant == grant.id)
@@ -164,7 +169,7 @@ def may_open(grant: Grant, lanes: Iterable[Lane], now: Instant) -> bool:
 def open_lane(grant: Grant, lanes: Iterable[Lane], now: Instant) -> tuple[Lane, int | None]:
     """One more lane of the grant, its pass handed out with the answer, and the `after` of its `PutLane`.
 
-    A closed lane is opened again before a new number is taken. Its chain goes on: none of its passes ever comes back to life.
+    A closed lane is opened again before a new number is taken.
 
     Args:
         grant: the grant.
@@ -185,7 +190,7 @@ def open_lane(grant: Grant, lanes: Iterable[Lane], now: Instant) -> tuple[Lane, 
         )
     for lane in sorted(own, key=lambda lane: lane.number):
         if not lane.open:
-            return replace(challenge(lane, now), open=True), lane.seq
+            return reopened(lane, now), lane.seq
     number = max((lane.number for lane in own), default=-1) + 1
     return Lane(grant.id, number, seq=0, issued=now, delivered=now), None
 
