@@ -148,6 +148,23 @@ def test_when_memory_is_full_identifiers_are_kept_and_the_unknown_says_so() -> N
     assert origin(index, "zebulon").source == FORGOTTEN
 
 
+def test_more_values_than_are_traced_are_unknown_and_not_harmless() -> None:
+    index = ProvenanceIndex(ProvenanceRules(most_traced=3))
+    found = index.trace({"to": ["a@example.com"] * 9}, GOAL, {})
+
+    assert len(found) == 4
+    assert found[-1].source == FORGOTTEN
+
+
+def test_a_result_too_large_to_keep_leaves_a_mark() -> None:
+    index = ProvenanceIndex(ProvenanceRules(most_result=1_000))
+    index.add_result("s/read#1", "s/read", None, ["a: b\n" * 400])
+    index.add_result("s/read#2", "s/read", {"many": ["value"] * 400}, [])
+
+    assert index.lost
+    assert origin(index, "b").origin is not Origin.FIELD
+
+
 def test_two_hundred_kilobytes_are_searched_within_three_milliseconds() -> None:
     index = ProvenanceIndex()
     sentence = "The quarterly figures of the northern region were discussed with bob{0}@example.com on day {0}. "

@@ -80,7 +80,7 @@ def resource_words(tool: Tool, arguments: Mapping[str, Json]) -> tuple[str, ...]
     return tuple(
         value
         for path, value in leaves(arguments)
-        if isinstance(value, str) and value and roles[path] in _RESOURCE_ROLES
+        if isinstance(value, str) and value and roles.get(path, ArgumentRole.TARGET) in _RESOURCE_ROLES
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from jittrust.core.authority.map import AuthorityEntry, EntryState
 from jittrust.core.intent.goal import Mention, mention, read_goal
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.reading import ActionReading
-from jittrust.core.intent.roles import leaves
+from jittrust.core.intent.roles import ROLE_RULES, leaves
 from jittrust.core.intent.words import content_stems, words
 from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Json, Reading, Tool
@@ -105,7 +106,7 @@ def _tool_overlap(reading: ActionReading, tool: Tool, stems: frozenset[str], abo
 
 def _value_overlap(arguments: Mapping[str, Json], stems: frozenset[str]) -> float:
     found: set[str] = set()
-    for _, value in leaves(arguments):
+    for _, value in islice(leaves(arguments), ROLE_RULES.most_leaves):
         if isinstance(value, str):
             found.update(content_stems(words(value[:2_000])))
     return len(found & stems) / len(found) if found else 0.0

@@ -19,7 +19,7 @@ from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Json
 
 FORGOTTEN = "forgotten"
-"""Source of a value that was seen nowhere while older results had to be dropped: it may have come from them."""
+"""Source of a value that was seen nowhere while results, or values of this call, were too many to keep: it may have come from anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,12 @@ class ProvenanceRules:
     """Bounds and constants of the index."""
 
     most_text: int = 1_000_000  # characters of free text kept for one mission
+    most_result: int = 500_000  # characters of one result that are indexed; what lies beyond counts as forgotten
     most_identifiers: int = 50_000  # identifiers kept of texts that were dropped, and fields kept
     shortest_distinct: int = 6  # characters from which a field is checked against earlier free text
     shortest_value: int = 3  # characters under which a value that is no field says nothing
     shortest_encoded: int = 16  # characters from which a field may hide encoded text
+    most_traced: int = 512  # argument values of one call that are traced; one more makes the rest unknown
     most_inside: int = 32  # identifiers of one content argument that are traced
     longest_shown: int = 80  # characters of a value shown to people
 
@@ -89,9 +91,17 @@ class ProvenanceIndex:
             endorsed: a person endorsed this source as one of instructions.
         """
         del tool_id  # the source names it already; kept in the signature for indexes by tool
+        if sum(map(len, texts)) > self.rules.most_result:
+            # Cut text no longer parses as a whole, so that nothing in it counts as a field.
+            self.lost, documents, texts = True, True, tuple(text[: self.rules.most_result] for text in texts[:16])
         fields, free = split_result(structured, texts, documents=documents)
+        room = self.rules.most_result
         direct = Origin.ENDORSED if endorsed else Origin.FIELD
         for _, value in fields:
+            room -= len(value) + 1
+            if room < 0:
+                self.lost = True
+                break
             folded = fold(value)
             self._add_field(folded, direct, source_id)
             number = _number(folded)
@@ -101,6 +111,12 @@ class ProvenanceIndex:
             for plain in decoded(value) if len(value) >= self.rules.shortest_encoded else ():
                 self._add_text(fold(plain), source_id, endorsed=endorsed)
         for text in free:
+            room -= len(text) + 1
+            if room < 0:
+                self.lost = True
+                text = text[: max(0, room + len(text) + 1)]  # noqa: PLW2901 - the part there is room for
+            if not text:
+                break
             hidden = decoded(text) if len(text) <= TEXT_RULES.longest_text else ()
             for piece in (*_chunks(text), *hidden):
                 self._add_text(fold(piece), source_id, endorsed=endorsed)
@@ -115,7 +131,13 @@ class ProvenanceIndex:
         """
         said, ruled = _TrustedText(fold(goal.text)), _TrustedText(fold(operator))
         found: list[ArgumentOrigin] = []
-        for path, value in leaves(arguments):
+        for count, (path, value) in enumerate(leaves(arguments)):
+            if count >= self.rules.most_traced:
+                # What was not looked at is not known, and the unknown is never good.
+                found.append(
+                    ArgumentOrigin(path, ArgumentRole.TARGET, Origin.UNSEEN, FORGOTTEN, "more values than are traced")
+                )
+                break
             role = roles.get(path, ArgumentRole.SELECTOR)
             text = _as_text(value)
             origin = self._origin(text, role, said, ruled)

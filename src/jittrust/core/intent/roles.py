@@ -16,7 +16,7 @@ from jittrust.core.model import Json, Tool
 class RoleRules:
     """Bounds of reading a call's arguments."""
 
-    most_leaves: int = 512  # argument values read of one call; what lies beyond counts as content
+    most_leaves: int = 512  # argument values read of one call
     deepest: int = 32  # levels of nesting read
     long_value: int = 80  # characters from which a value of no known name is content
 
@@ -117,7 +117,7 @@ def leaves(value: Json, path: str = "", depth: int = 0) -> Iterator[tuple[str, J
 
 
 def argument_roles(tool: Tool, arguments: Mapping[str, Json]) -> Mapping[str, ArgumentRole]:
-    """JSON pointer of every argument value → its role.
+    """JSON pointer of every argument value → its role; at most `most_leaves` of them.
 
     Decided by the name of the nearest named member, then by the declared format or enum, then by the shape of the value.
     """
@@ -126,8 +126,7 @@ def argument_roles(tool: Tool, arguments: Mapping[str, Json]) -> Mapping[str, Ar
     roles: dict[str, ArgumentRole] = {}
     for path, value in leaves(arguments):
         if len(roles) >= ROLE_RULES.most_leaves:
-            roles[path] = ArgumentRole.CONTENT
-            continue
+            break
         names = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
         schema = schemas.get(names[0]) if names else None
         roles[path] = _role(names, value, schema if isinstance(schema, Mapping) else {})

@@ -145,7 +145,7 @@ def _bears(one: ArgumentOrigin, reading: ActionReading) -> bool:
 
 def _first_seen(one: ArgumentOrigin) -> str:
     if one.source == FORGOTTEN:
-        return f"{_name(one)} “{one.shown}” may come from a result that is no longer kept"
+        return f"{_name(one)} “{one.shown}” may come from results or values that could not be kept"
     return f"{_name(one)} “{one.shown}” first appeared in the text of {one.source}, not in the goal"
 
 
