@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from jittrust.core.intent.origin import ArgumentRole
@@ -174,6 +175,7 @@ def _by_value(value: str, role: ArgumentRole | None) -> ArgumentRole:
     return role
 
 
+@lru_cache(maxsize=8_192)
 def role_of_name(name: str) -> ArgumentRole | None:
     """The role that an argument's name says; None when it says nothing."""
     parts = [stem(word) for word in name_words(name)]
