@@ -22,7 +22,8 @@ from jittrust.core.mission.mission import Goal, GoalSource, Mission
 from jittrust.core.mission.states import MissionState
 from jittrust.core.response.session import SessionState, Standing
 from jittrust.core.units import Gas, Instant, Score
-from jittrust.ports.commit import Change, Commit, LedgerReader, OpenGrant, PutMission, RecordBody, SpendPass
+from jittrust.ports.commit import Change, Commit, OpenGrant, PutMission, RecordBody, SpendPass
+from jittrust.ports.ledger_reader import LedgerReader
 
 ORIGIN = "jittrust.test/ledger"
 SIGNER = LedgerSigner.from_seed("jittrust.test/ledger", bytes(range(32)))
