@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from jittrust.broker.definitions import pin_approved
 from jittrust.broker.missions import MissionBook
 from jittrust.broker.record import approval_record, tool_record
-from jittrust.broker.registry import pin_approved
 from jittrust.broker.state import State
 from jittrust.core.approval import APPROVAL_MOVES, Approval, ApprovalKind, ApprovalState, ConfirmedBy
+from jittrust.core.authority.pin import definition_hash
 from jittrust.core.errors import ConflictError, NotFoundError, RefusedError
 from jittrust.core.mission.states import MissionState
 from jittrust.core.rules import Rules
@@ -46,6 +48,9 @@ class ApprovalBook:
     async def answer(self, approval: str, answer: Answer) -> Approval:
         """See `Approvals.answer`."""
         found = self._open(approval)
+        if answer.confirmed_by is ConfirmedBy.CLIENT and found.kind is not ApprovalKind.CALL:
+            # Not even a no: a tool, a map or a mission is not the agent's client's business.
+            raise self._too_weak(found)
         if answer.confirmed_by is not ConfirmedBy.CLIENT:
             # Who asks is checked before the PIN: an agent's process learns nothing about the PIN, and cannot lock it.
             self._check_caller(answer)
@@ -120,11 +125,14 @@ class ApprovalBook:
             case ConfirmedBy.CLIENT if found.kind is ApprovalKind.CALL and found.risk <= self._rules.elicit_up_to * 100:
                 return
             case _:
-                raise RefusedError(
-                    "confirmation_too_weak",
-                    "A confirmation in the agent's own client serves low risk only.",
-                    f"jittrust approve {found.id}",
-                )
+                raise self._too_weak(found)
+
+    def _too_weak(self, found: Approval) -> RefusedError:
+        return RefusedError(
+            "confirmation_too_weak",
+            "A confirmation in the agent's own client serves low risk only.",
+            f"jittrust approve {found.id}",
+        )
 
     def _check_caller(self, answer: Answer) -> None:
         if answer.caller is None:
@@ -141,13 +149,14 @@ class ApprovalBook:
         self, found: Approval, answer: Answer, writes: list[Write], records: list[RecordBody], now: Instant
     ) -> None:
         server, _, name = found.target.partition("/")
-        pin = self._state.pins.get((server, name))
-        if pin is None or pin.seen != found.digest:
+        pin, shown = self._state.pins.get((server, name)), self._state.shown_definitions.get((server, name))
+        # What was shown is in memory only: after a restart the server has to show it again, or the wrong definition would be taken for it.
+        if pin is None or shown is None or not pin.seen == found.digest == definition_hash(json.loads(shown)):
             raise ConflictError(
                 "definition_moved",
-                f"The definition of {found.target} has changed again since the question was asked.",
-                "Look at it again.",
+                f"The definition of {found.target} has changed again since the question was asked, or was not shown since the broker started.",
+                "Let the agent list the server's tools, then look at it again.",
             )
-        approved = pin_approved(pin, self._state.shown_definitions.get((server, name)), answer.by)
+        approved = pin_approved(pin, shown, answer.by)
         writes.append(PutPin(approved))
         records.append(tool_record(approved, "approved", now))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from jittrust.broker.gather import Gather
+from jittrust.broker.gather import Gather, agent_of
 from jittrust.broker.grants import GrantBook
 from jittrust.broker.record import (
     approval_record,
@@ -18,7 +18,7 @@ from jittrust.broker.record import (
 from jittrust.broker.state import KeptAnswer, OpenCall, State, gas_of
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
 from jittrust.core.decide import Facts, Judgement, decide
-from jittrust.core.errors import ConflictError, JitError, NotFoundError, PassSupersededError, RefusedError
+from jittrust.core.errors import ConflictError, GasExhaustedError, NotFoundError, PassSupersededError, RefusedError
 from jittrust.core.grant import lanes, passes
 from jittrust.core.grant.grant import Grant, Lane, PassBinding, PassStanding, Presentation, Shown, Strictness
 from jittrust.core.grant.states import GrantState
@@ -27,7 +27,7 @@ from jittrust.core.intent.reading import ActionReading
 from jittrust.core.mission.mission import Mission
 from jittrust.core.mission.states import MISSION_MOVES, MissionState
 from jittrust.core.model import Evaluation, Response, Ruling, Verdict
-from jittrust.core.response.session import SessionState
+from jittrust.core.response.session import SessionState, Standing
 from jittrust.core.rules import Rules
 from jittrust.core.states import move
 from jittrust.core.units import Instant
@@ -46,6 +46,8 @@ from jittrust.ports.decision_point import Decision, Learned, Outcome, Passage
 
 # Answers larger than this are not kept for a re-send; the caller is told that the call is in doubt.
 ANSWER_KEPT = 1024 * 1024
+# Most calls of one mission that wait for a person at once.
+QUESTIONS_MOST = 32
 # A gateway-kept chain that lost a race inside this process is tried again this often.
 _TRIES = 3
 
@@ -85,7 +87,7 @@ class Evaluations:
         for attempt in range(_TRIES):
             try:
                 return await self._evaluate(ask, shown)
-            except (PassSupersededError, ConflictError):
+            except (PassSupersededError, ConflictError, GasExhaustedError):
                 # Memory was behind the store and has been read again. Another try judges by what is true now; a key-bound caller whose pass
                 # was taken meanwhile gets a challenge from that.
                 if attempt == _TRIES - 1:
@@ -94,12 +96,28 @@ class Evaluations:
 
     async def settle(self, evaluation: str, outcome: Outcome) -> Learned:
         """See `DecisionPoint.settle`."""
-        now = self._clock()
         call = self._state.calls.pop(evaluation, None)
         if call is None:
             raise NotFoundError("evaluation_unknown", f"{evaluation} was never let out, or is settled already")
         if call.reading is not None:
+            # First, whatever the store does: what came back is untrusted from now on.
             self.read_result(call.mission, call.ask.resource.id, call.reading, outcome)
+            call.reading = None
+        try:
+            for attempt in range(_TRIES):
+                try:
+                    return await self._settle(evaluation, call, outcome)
+                except (PassSupersededError, ConflictError):
+                    if attempt == _TRIES - 1:
+                        raise
+        except BaseException:
+            # Not recorded, so not settled: it may be reported again.
+            self._state.calls[evaluation] = call
+            raise
+        raise AssertionError  # unreachable: the loop returns or raises
+
+    async def _settle(self, evaluation: str, call: OpenCall, outcome: Outcome) -> Learned:
+        now = self._clock()
         records = [outcome_record(evaluation, call.mission, call.ask.resource.id, outcome, now)]
         writes: list[Write] = []
         next_pass = None
@@ -194,9 +212,9 @@ class Evaluations:
         approval: Approval | None = None
         if mission is not None:
             step.writes.append(PutStanding(mission.id, judgement.standing))
-            approval = self._approvals(ask, facts, verdict, step, now, goes_out=goes_out)
+            approval = self._approvals(ask, facts, judgement, step, now, goes_out=goes_out)
             self._count_use(mission, judgement, step, goes_out=goes_out)
-            self._follow_ladder(mission, grant, facts, judgement, step, now)
+            self._follow_ladder(mission, grant, judgement.standing, judgement.verdict, step, now)
         step.records.append(
             use_record(
                 ask,
@@ -214,7 +232,7 @@ class Evaluations:
             self._remember(ask, grant, lane, mission, facts, judgement, step, keyed=keyed)
         try:
             committed = await self._state.change(step.writes, step.records)
-        except JitError:
+        except BaseException:
             self._state.calls.pop(ask.id, None)
             raise
         next_pass = self._pass(grant.id, lane.number, lane.seq + 1) if keyed else None
@@ -253,7 +271,9 @@ class Evaluations:
         reading, memory = judgement.reading, self._state.memory(mission.id)
         if reading is not None and facts.tool is not None:
             step.writes.append(
-                AddHistory(grant.agent, mission.id, facts.tool.id, reading.intent, memory.last_tool, facts.keys)
+                AddHistory(
+                    agent_of(ask, grant), mission.id, facts.tool.id, reading.intent, memory.last_tool, facts.keys
+                )
             )
             factors = judgement.verdict.factors
             memory.trail.append(TrailStep(reading.intent, factors.clarity.value if factors else None))
@@ -277,8 +297,9 @@ class Evaluations:
         )
 
     def _approvals(
-        self, ask: Evaluation, facts: Facts, verdict: Verdict, step: Effects, now: Instant, *, goes_out: bool
+        self, ask: Evaluation, facts: Facts, judgement: Judgement, step: Effects, now: Instant, *, goes_out: bool
     ) -> Approval | None:
+        verdict = judgement.verdict
         if goes_out and facts.approval is not None and "approved_by_person" in verdict.codes:
             used = replace(facts.approval, state=ApprovalState.USED)
             step.writes.append(PutApproval(used))
@@ -289,6 +310,9 @@ class Evaluations:
         waiting = self._gather.waiting(facts.mission.id, ask.digest, now)
         if waiting is not None:
             return waiting
+        if self._state.waiting_of(facts.mission.id, now) >= QUESTIONS_MOST:
+            # Refused with the same word: more questions would only teach the person to wave them through.
+            return None
         level = verdict.factors.risk.value if verdict.factors else None
         asked = Approval(
             id=self._new_id("a"),
@@ -302,20 +326,29 @@ class Evaluations:
             risk=100 if level is None else round(level * 100),
             asked=now,
             expires=Instant(now + self._rules.grants.approval_seconds),
-            price=verdict.price,
+            price=judgement.cost,
         )
         step.writes.append(PutApproval(asked))
         step.records.append(approval_record(asked, now))
         return asked
 
     def _follow_ladder(
-        self, mission: Mission, grant: Grant, facts: Facts, judgement: Judgement, step: Effects, now: Instant
+        self,
+        mission: Mission,
+        grant: Grant,
+        standing: Standing,
+        verdict: Verdict,
+        step: Effects,
+        now: Instant,
+        *,
+        gone: Sequence[Grant] = (),
     ) -> None:
-        before = facts.standing.state if facts.standing else SessionState.NORMAL
-        reached = judgement.standing.state
+        known = self._state.standings.get(mission.id)
+        before = known.state if known else SessionState.NORMAL
+        reached = standing.state
         if reached is before or mission.state is not MissionState.ACTIVE or mission.observe:
             return
-        why = "; ".join(reason.fact for reason in judgement.verdict.reasons)[:500]
+        why = "; ".join(reason.fact for reason in verdict.reasons)[:500]
         if reached is SessionState.SUSPENDED:
             self.suspend(mission, grant, why, step.writes, step.records, now)
         elif reached is SessionState.KILLED:
@@ -327,8 +360,9 @@ class Evaluations:
             )
             step.writes.append(PutMission(ended, mission.generation))
             step.records.append(mission_record(ended, "killed", "policy:response_ladder", now, why))
-            for live in self._grants.live_of(mission.id):
-                if live.id != grant.id:
+            living = {live.id: live for live in (*self._grants.live_of(mission.id), grant)}
+            for live in living.values():
+                if live.state in (GrantState.ACTIVE, GrantState.SUSPENDED) and live not in gone:
                     step.writes.append(MoveGrant(live.id, GrantState.REVOKED))
                     step.records.append(grant_record(live, "revoked", now, why, "policy:response_ladder"))
 
@@ -367,12 +401,11 @@ class Evaluations:
         again = lanes.resent(lane, now)
         record = pass_record("resend", ask, shown, lane.number, presentation.seq, presentation.why, now)
         await self._state.change([PutLane(again, lane.seq)], [record])
+        mission = self._state.missions.get(grant.mission)
         return self._not_live(
             ask,
-            shown,
             grant,
-            presentation,
-            now,
+            self._judged(ask, grant, mission, presentation, now).verdict,
             Passage.RESEND,
             self._pass(grant.id, lane.number, lane.seq),
             kept.answer if kept and kept.done else None,
@@ -382,56 +415,67 @@ class Evaluations:
         self, ask: Evaluation, shown: Shown, grant: Grant, lane: Lane | None, presentation: Presentation, now: Instant
     ) -> Decision:
         """Put a fresh pass in the place of the outstanding one: whoever asked for it is exposed at the other holder's next use."""
-        target = lane if lane is not None and lane.open else self._state.lanes.get((grant.id, 0))
+        target = lane if lane is not None else self._state.lanes.get((grant.id, 0))
         if target is None:
             raise RefusedError("invalid_token", "the grant has no lane")
         what = "lost_race" if presentation.standing is PassStanding.LOST_RACE else "challenge"
-        fresh = lanes.challenge(target, now)
+        if target.open:
+            fresh = lanes.challenge(target, now)
+        elif lanes.may_open(grant, self._state.lanes.values(), now):
+            # The lane itself goes on: another lane's pass would be retired under a caller that did nothing wrong.
+            fresh = lanes.reopened(target, now)
+        else:
+            return self._not_live(ask, shown, grant, presentation, now, Passage.BUSY, None)
         record = pass_record(what, ask, shown, target.number, presentation.seq, presentation.why, now)
         await self._state.change([PutLane(fresh, target.seq)], [record])
-        return self._not_live(
-            ask, shown, grant, presentation, now, Passage.CHALLENGE, self._pass(grant.id, fresh.number, fresh.seq)
-        )
+        mission = self._state.missions.get(grant.mission)
+        verdict = self._judged(ask, grant, mission, presentation, now).verdict
+        return self._not_live(ask, grant, verdict, Passage.CHALLENGE, self._pass(grant.id, fresh.number, fresh.seq))
 
     async def _reuse(
         self, ask: Evaluation, shown: Shown, grant: Grant, presentation: Presentation, now: Instant
     ) -> Decision:
         """Two holders of one key: the family dies for strict clients; for stock ones the mission is suspended and a person is asked."""
-        writes: list[Write] = []
-        records = [pass_record("reuse", ask, shown, presentation.lane, presentation.seq, presentation.why, now)]
-        decision = self._not_live(ask, shown, grant, presentation, now, Passage.REFUSE, None)
+        record = pass_record("reuse", ask, shown, presentation.lane, presentation.seq, presentation.why, now)
+        step = Effects([], [record])
         mission = self._state.missions.get(grant.mission)
-        standing = self._state.standings.get(grant.mission)
-        if grant.strictness is Strictness.STRICT:
-            for member in self._grants.live_of_family(grant.family):
-                writes.append(MoveGrant(member.id, GrantState.REUSED))
-                records.append(grant_record(member, "reused", now, presentation.why, "policy:reuse"))
-        elif mission is not None and mission.state is MissionState.ACTIVE:
-            self.suspend(mission, grant, f"{presentation.why} (grant {grant.id})", writes, records, now)
-            if standing is not None:
-                writes.append(
-                    PutStanding(
-                        mission.id,
-                        replace(standing, state=SessionState.SUSPENDED, strikes=standing.strikes + 1, moved=now),
-                    )
-                )
-        await self._state.change(writes, records)
-        return decision
+        judgement = self._judged(ask, grant, mission, presentation, now)
+        strict = grant.strictness is Strictness.STRICT
+        # Once: what is dead or stopped already does not sink further because the other holder goes on trying.
+        struck = mission is not None and (
+            grant.state in (GrantState.ACTIVE, GrantState.SUSPENDED) if strict else mission.state is MissionState.ACTIVE
+        )
+        if struck and mission is not None:
+            standing = judgement.standing
+            if strict:
+                family = self._grants.live_of_family(grant)
+                for member in family:
+                    step.writes.append(MoveGrant(member.id, GrantState.REUSED))
+                    step.records.append(grant_record(member, "reused", now, presentation.why, "policy:reuse"))
+                self._follow_ladder(mission, grant, standing, judgement.verdict, step, now, gone=family)
+            else:
+                # However low trust has fallen: a stock client may be innocent, so a person decides.
+                standing = replace(standing, state=SessionState.SUSPENDED, moved=now)
+                self.suspend(mission, grant, f"{presentation.why} (grant {grant.id})", step.writes, step.records, now)
+            step.writes.append(PutStanding(mission.id, standing))
+        await self._state.change(step.writes, step.records)
+        return self._not_live(ask, grant, judgement.verdict, Passage.REFUSE, None)
+
+    def _judged(
+        self, ask: Evaluation, grant: Grant, mission: Mission | None, presentation: Presentation, now: Instant
+    ) -> Judgement:
+        return decide(ask, self._gather.facts(ask, grant, mission, presentation, now), self._rules, now)
 
     def _not_live(
         self,
         ask: Evaluation,
-        shown: Shown,
         grant: Grant,
-        presentation: Presentation,
-        now: Instant,
+        verdict: Verdict,
         passage: Passage,
         next_pass: str | None,
         answer: bytes | None = None,
     ) -> Decision:
         mission = self._state.missions.get(grant.mission)
-        facts = self._gather.facts(ask, grant, mission, presentation, now)
-        verdict = decide(ask, facts, self._rules, now).verdict
         return Decision(
             passage=passage,
             verdict=verdict,
@@ -440,6 +484,7 @@ class Evaluations:
             next_pass=next_pass,
             gas_left=gas_of(self._state.grants.get(grant.id)),
             answer=answer,
+            retry_after=1 if passage is Passage.BUSY else 0,
             mission=grant.mission,
             generation=mission.generation if mission else 0,
         )

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from jittrust.broker.state import State
-from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
+from jittrust.core.approval import Approval, ApprovalState
 from jittrust.core.authority.pin import PinState
 from jittrust.core.decide import Facts
 from jittrust.core.errors import JitError
-from jittrust.core.grant.grant import Grant, Presentation
+from jittrust.core.grant.grant import Grant, PassBinding, Presentation
 from jittrust.core.history import History
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
 from jittrust.core.intent.reading import classify
@@ -69,7 +69,7 @@ class Gather:
             keys = value_keys(tool, ask.arguments, roles, self._rules.context)
             if not (memory.results_lost or memory.provenance.lost):
                 origins = memory.provenance.trace(ask.arguments, mission.goal, roles, memory.operator)
-        history = self._state.histories.get(grant.agent, History())
+        history = self._state.histories.get(agent_of(ask, grant), History())
         return Facts(
             mission=mission,
             grant=grant,
@@ -98,18 +98,8 @@ class Gather:
         return self._question(mission, digest, ApprovalState.APPROVED, now)
 
     def _question(self, mission: str, digest: str, state: ApprovalState, now: Instant) -> Approval | None:
-        return next(
-            (
-                approval
-                for approval in self._state.open_approvals()
-                if approval.digest == digest
-                and approval.mission == mission
-                and approval.kind is ApprovalKind.CALL
-                and approval.state is state
-                and now < approval.expires
-            ),
-            None,
-        )
+        found = self._state.question(mission, digest)
+        return found if found is not None and found.state is state and now < found.expires else None
 
     def _tool(self, ask: Evaluation, server: str, name: str) -> tuple[Tool | None, PinState | None]:
         if ask.resource.type == "tool":
@@ -159,6 +149,12 @@ class Gather:
             )
         except JitError:
             return None
+
+
+def agent_of(ask: Evaluation, grant: Grant) -> str:
+    """Whose call it is: the grant's agent; behind the grant that a mission's own enforcement points share, who they say it is."""
+    shared = grant.binding is PassBinding.GATEWAY and not grant.server and not grant.request
+    return ask.subject.id if shared else grant.agent
 
 
 def _hints(hints: ToolAnnotations) -> dict[str, bool]:

@@ -97,8 +97,9 @@ class GrantBook:
             raise RefusedError(
                 "no_mission", "The person has no mission.", "State a goal: jittrust mission start --goal TEXT."
             )
-        live = self._newest(mission.id, agent)
-        if live is not None and (live.expires - now > _RENEW_WITHIN or not self._may_renew(mission)):
+        # One for all agents of the mission: an agent that introduces itself by another name gets no other budget.
+        live = self._state.shared_grant(mission.id)
+        if live is not None and (live.expires - now > _RENEW_WITHIN or not self._may_renew(mission, now)):
             return Backing(live, self._state.lanes[live.id, 0])
         grant, lane = self._make(
             NewGrant(person=person, agent=agent, server="", binding=PassBinding.GATEWAY, mission=mission.id),
@@ -109,38 +110,18 @@ class GrantBook:
             grant, lane, (OpenGrant(grant, lane),), (grant_record(grant, "opened", now, by="policy:current_mission"),)
         )
 
-    def _newest(self, mission: str, agent: str) -> Grant | None:
-        mine = (
-            g
-            for g in self._state.grants.values()
-            if g.mission == mission
-            and g.agent == agent
-            and g.binding is PassBinding.GATEWAY
-            and not g.server
-            and not g.request
-        )
-        return max(mine, key=lambda g: (g.issued, g.id), default=None)
-
-    def _may_renew(self, mission: Mission) -> bool:
+    def _may_renew(self, mission: Mission, now: Instant) -> bool:
         standing = self._state.standings.get(mission.id)
         stopped = standing is not None and standing.state in (SessionState.SUSPENDED, SessionState.KILLED)
-        return mission.state is MissionState.ACTIVE and not stopped
+        return mission.state is MissionState.ACTIVE and mission.expires - now > _RENEW_WITHIN and not stopped
 
     def live_of(self, mission: str) -> Sequence[Grant]:
         """The grants of a mission that have not ended."""
-        return [
-            g
-            for g in self._state.grants.values()
-            if g.mission == mission and g.state in (GrantState.ACTIVE, GrantState.SUSPENDED)
-        ]
+        return self._state.live_grants_of(mission)
 
-    def live_of_family(self, family: str) -> Sequence[Grant]:
-        """The grants of a delegation tree that have not ended."""
-        return [
-            g
-            for g in self._state.grants.values()
-            if g.family == family and g.state in (GrantState.ACTIVE, GrantState.SUSPENDED)
-        ]
+    def live_of_family(self, grant: Grant) -> Sequence[Grant]:
+        """The grants of its delegation tree that have not ended; all of a tree are under one mission."""
+        return [g for g in self._state.live_grants_of(grant.mission) if g.family == grant.family]
 
     # ---- the port ---------------------------------------------------------------------------------------------------------------------
 
@@ -159,18 +140,16 @@ class GrantBook:
                 "State a goal: jittrust mission start --goal TEXT.",
             )
         if new.request:
-            known = next(
-                (g for g in self._state.grants.values() if g.mission == mission.id and g.request == new.request), None
-            )
+            known = next((g for g in self._state.grants_of(mission.id) if g.request == new.request), None)
             if known is not None:
                 return await self._again(known, new, now)
         standing = self._state.standings.get(mission.id)
-        if mission.state is not MissionState.ACTIVE or (
-            standing and standing.state in (SessionState.SUSPENDED, SessionState.KILLED)
-        ):
+        stopped = standing is not None and standing.state in (SessionState.SUSPENDED, SessionState.KILLED)
+        if mission.state is not MissionState.ACTIVE or now >= mission.expires or stopped:
+            state = "expired" if now >= mission.expires else standing.state if stopped and standing else mission.state
             raise RefusedError(
                 "mission_not_active",
-                f"The mission {mission.id} is {mission.state}.",
+                f"The mission {mission.id} is {state}.",
                 "Resume it (jittrust approve) or start a new one.",
             )
         grant, lane = self._make(new, mission, now)
@@ -238,9 +217,7 @@ class GrantBook:
         if found is None:
             raise NotFoundError("grant_unknown", f"There is no grant {grant}.", "jittrust grant list")
         now = self._clock()
-        ending = (
-            [] if found.state not in (GrantState.ACTIVE, GrantState.SUSPENDED) else self.live_of_family(found.family)
-        )
+        ending = [] if found.state not in (GrantState.ACTIVE, GrantState.SUSPENDED) else self.live_of_family(found)
         if ending:
             await self._state.change(
                 [MoveGrant(g.id, GrantState.REVOKED) for g in ending],
@@ -253,10 +230,11 @@ class GrantBook:
     def _make(self, new: NewGrant, mission: Mission, now: Instant) -> tuple[Grant, Lane]:
         rules = self._rules.grants
         trust = self._standing(mission.id).trust / 100.0
-        # Life and gas of the next grant follow the trust earned so far; neither is ever more than the rules allow.
-        life = max(rules.ttl_shortest, rules.ttl * trust) if new.ttl is None else min(float(new.ttl), rules.ttl)
+        # Life and gas of the next grant follow the trust earned so far; who asks for more gets no more.
+        longest = max(rules.ttl_shortest, rules.ttl * trust)
+        life = longest if new.ttl is None else min(float(new.ttl), longest)
         most = max(rules.gas_least, round(rules.gas * trust))
-        gas = Gas(most if new.gas is None else min(int(new.gas), rules.gas))
+        gas = Gas(most if new.gas is None else min(int(new.gas), most))
         if not 1 <= new.lanes <= max(mission.authority.lanes, rules.lanes):
             raise RefusedError(
                 "lanes_too_many",

@@ -11,6 +11,7 @@ from jittrust.broker.record import grant_record, mission_record
 from jittrust.broker.state import State
 from jittrust.core.approval import ConfirmedBy
 from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, EntryState
+from jittrust.core.authority.match import check_entry
 from jittrust.core.authority.propose import propose
 from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
 from jittrust.core.grant.states import GrantState
@@ -60,8 +61,11 @@ class MissionBook:
         """See `Missions.start`."""
         if new.request:
             identity = f"m-{new.request}"
-            if identity in self._state.missions:
-                return self._state.missions[identity]
+            known = self._state.missions.get(identity)
+            if known is not None and known.person != new.person:
+                raise RefusedError("request_reused", "This request id is somebody else's.", "Choose a new request id.")
+            if known is not None:
+                return known
         else:
             identity = self._new_id("m")
         writes: Writes = []
@@ -80,7 +84,7 @@ class MissionBook:
     async def say(self, person: str, text: str, source: GoalSource, session: str) -> Mission:
         """See `Missions.say`."""
         words, now = checked(text), self._clock()
-        current = self._state.current(person)
+        current = self.running(person)
         known = self._sessions.get(current.id, "") if current is not None else ""
         # Another conversation of the same person is another mission; the first one that speaks adopts a mission that has no conversation yet.
         if current is None or (session and known and session != known):
@@ -104,9 +108,12 @@ class MissionBook:
         found = self._state.missions.get(mission)
         if found is None:
             raise NotFoundError("mission_unknown", f"There is no mission {mission}.", "jittrust mission list")
-        if (change.approve or change.add) and change.confirmed_by not in (ConfirmedBy.PIN, ConfirmedBy.POLICY):
+        widens = change.approve or change.add or change.to in (MissionState.APPROVED, MissionState.ACTIVE)
+        if widens and change.confirmed_by not in (ConfirmedBy.PIN, ConfirmedBy.POLICY):
             raise RefusedError(
-                "confirmation_too_weak", "Widening a map needs the approver's PIN.", "jittrust mission approve"
+                "confirmation_too_weak",
+                "Widening a map or letting a mission go on needs the approver's PIN.",
+                "jittrust mission approve",
             )
         now = self._clock()
         unknown = ({*change.approve, *change.refuse}) - {entry.id for entry in found.authority.entries}
@@ -116,7 +123,8 @@ class MissionBook:
                 f"The map has no entry {', '.join(sorted(unknown))}.",
                 f"jittrust mission show {mission}",
             )
-        entries = [_answered(entry, change) for entry in found.authority.entries]
+        checked_entries(change.add, {entry.id for entry in found.authority.entries})
+        entries = [self._answered(entry, change) for entry in found.authority.entries]
         entries += [replace(entry, state=EntryState.APPROVED, approved_by=change.by) for entry in change.add]
         state = found.state if change.to is None else move(MISSION_MOVES, found.state, change.to)
         changed = replace(
@@ -147,6 +155,11 @@ class MissionBook:
 
     # ---- for the registry ---------------------------------------------------------------------------------------------------------------
 
+    def running(self, person: str) -> Mission | None:
+        """The person's current mission, unless its time has passed."""
+        current = self._state.current(person)
+        return None if current is None or self._clock() >= current.expires else current
+
     def make(self, identity: str, new: NewMission, now: Instant) -> Mission:
         """The mission as `new` asks for it, active, with its map."""
         words = (checked(new.goal),) if new.goal.strip() else ()
@@ -162,6 +175,7 @@ class MissionBook:
                 "lanes_number", f"A mission has 1..{self._rules.grants.lanes_most} lanes, not {new.lanes}."
             )
         goal = Goal(words, new.source)
+        checked_entries(new.entries, set())
         given = AuthorityMap(new.entries, new.lanes)
         mission = Mission(
             id=identity,
@@ -188,9 +202,23 @@ class MissionBook:
         kept = []
         for entry in mission.authority.entries:
             newer = derived.pop(entry.id, None)
-            by_policy = entry.state is EntryState.PROPOSED and newer is not None and newer.state is EntryState.APPROVED
-            kept.append(newer if by_policy and newer is not None else entry)
+            if newer is None or not _by_policy(entry):
+                kept.append(entry)
+                continue
+            # Nobody has answered it: more words may approve it, and a definition that a person approved meanwhile is judged anew.
+            better = entry.state is EntryState.PROPOSED and newer.state is EntryState.APPROVED
+            kept.append(newer if better or newer.pin != entry.pin else entry)
         return replace(mission.authority, entries=(*kept, *derived.values()))
+
+    def _answered(self, entry: AuthorityEntry, change: MissionChange) -> AuthorityEntry:
+        if entry.id in change.approve:
+            # What a person approves is the definition as it is now, if the entry is bound to one.
+            tool = self._state.tools.get(entry.tool)
+            pin = tool.pin if entry.pin and tool is not None else entry.pin
+            return replace(entry, state=EntryState.APPROVED, approved_by=change.by, pin=pin)
+        if entry.id in change.refuse:
+            return replace(entry, state=EntryState.REFUSED, approved_by=change.by)
+        return entry
 
     def _all_tools(self) -> tuple[Tool, ...]:
         return tuple(self._state.tools[name] for name in sorted(self._state.tools))
@@ -199,14 +227,17 @@ class MissionBook:
         current = self._state.current(person)
         if current is None:
             return
-        to = (
-            MissionState.COMPLETED if MissionState.COMPLETED in MISSION_MOVES[current.state] else MissionState.WITHDRAWN
-        )
+        if now >= current.expires:
+            to, why = MissionState.EXPIRED, "its time had passed"
+        elif MissionState.COMPLETED in MISSION_MOVES[current.state]:
+            to, why = MissionState.COMPLETED, "a new goal was stated"
+        else:
+            to, why = MissionState.WITHDRAWN, "a new goal was stated"
         ended = replace(
             current,
             state=move(MISSION_MOVES, current.state, to),
             generation=current.generation + 1,
-            why_ended="a new goal was stated",
+            why_ended=why,
         )
         writes.append(PutMission(ended, current.generation))
         records.append(mission_record(ended, str(to), person, now, ended.why_ended))
@@ -230,12 +261,23 @@ def checked(goal: str) -> str:
     return words
 
 
-def _answered(entry: AuthorityEntry, change: MissionChange) -> AuthorityEntry:
-    if entry.id in change.approve:
-        return replace(entry, state=EntryState.APPROVED, approved_by=change.by)
-    if entry.id in change.refuse:
-        return replace(entry, state=EntryState.REFUSED, approved_by=change.by)
-    return entry
+def checked_entries(entries: Iterable[AuthorityEntry], taken: set[str]) -> None:
+    """Refuse entries that could not be judged later, or whose id another entry of the map has.
+
+    Raises:
+        BadInputError: code `bad_resource_pattern`, `bad_constraint` or `entry_twice`.
+    """
+    for entry in entries:
+        check_entry(entry)
+        if entry.id in taken:
+            raise BadInputError("entry_twice", f"Two entries have the id {entry.id}.", "Give each its own.")
+        taken.add(entry.id)
+
+
+def _by_policy(entry: AuthorityEntry) -> bool:
+    return entry.state is EntryState.PROPOSED or (
+        entry.state is EntryState.APPROVED and entry.approved_by.startswith("policy:")
+    )
 
 
 def _named(change: MissionChange) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,13 +15,16 @@ from jittrust.core.authority.pin import PinState, ToolPin, canonical_definition,
 from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
 from jittrust.core.intent.reading import classify
 from jittrust.core.mission.mission import GoalSource, Mission
-from jittrust.core.model import Json, Tool, ToolAnnotations
+from jittrust.core.mission.states import MissionState
+from jittrust.core.model import Json
 from jittrust.core.rules import Rules
 from jittrust.core.units import Instant
 from jittrust.ports.commit import PutApproval, PutMission, PutPin, RecordBody, Write
 from jittrust.ports.missions import NewMission
 from jittrust.ports.registry import Attached, Attachment, ToolStanding
 
+NAME_CHARACTERS = 256
+"""Longest name of a server, an agent, a person or a session."""
 TOOLS_MOST = 2_000
 """Most tools of one server; more are refused, so that a hostile server cannot fill the store."""
 
@@ -38,24 +40,32 @@ class ToolRegistry:
         clock: Callable[[], Instant],
         new_id: Callable[[str], str],
     ) -> None:
-        """Wire it up and make the tools that are pinned already known again."""
+        """Wire it up."""
         self._state = state
         self._missions = missions
         self._rules = rules
         self._clock = clock
         self._new_id = new_id
         self._by_session: dict[str, str] = {}
-        for pin in state.pins.values():
-            state.tools[f"{pin.server}/{pin.tool}"] = tool_of(pin)
 
     # ---- the port ---------------------------------------------------------------------------------------------------------------------
 
     async def attach(self, attachment: Attachment) -> Attached:
         """See `Registry.attach`."""
-        if "/" in attachment.server or not attachment.server or not attachment.server.isprintable():
+        server = attachment.server
+        if "/" in server or not server or not server.isprintable() or len(server) > NAME_CHARACTERS:
             raise BadInputError(
-                "server_name", f"{attachment.server!r} cannot name a server.", "Use letters, digits, dots and dashes."
+                "server_name",
+                f"{server[:80]!r} cannot name a server.",
+                f"Use letters, digits, dots and dashes, {NAME_CHARACTERS} at most.",
             )
+        for name in (attachment.agent, attachment.person, attachment.session):
+            if len(name) > NAME_CHARACTERS or not name.isprintable():
+                raise BadInputError(
+                    "attachment_name",
+                    f"{name[:80]!r} cannot name an agent, a person or a session.",
+                    f"Use printable characters, {NAME_CHARACTERS} at most.",
+                )
         known = self._by_session.get(attachment.session) if attachment.session else None
         identity = known or self._new_id("p")
         if attachment.session:
@@ -65,7 +75,7 @@ class ToolRegistry:
         if attachment.grant:
             self._mission_of_grant(attachment.grant)
         else:
-            current = self._state.current(attachment.person)
+            current = self._missions.running(attachment.person)
             if current is None or (attachment.goal.strip() and not current.goal.stated):
                 await self._begin(attachment, current)
         mission = self._mission(identity)
@@ -89,8 +99,9 @@ class ToolRegistry:
         server, now = attachment.said.server, self._clock()
         writes: list[Write] = []
         records: list[RecordBody] = []
+        seen: dict[str, ToolPin] = {}
         for definition in definitions:
-            self._pin(server, definition, now, writes, records)
+            self._pin(server, definition, seen, now, writes, records)
         if writes or records:
             await self._state.change(writes, records)
         attachment.shown = True
@@ -124,6 +135,10 @@ class ToolRegistry:
         goal = attachment.goal.strip()
         if current is not None:
             await self._missions.say(attachment.person, goal, GoalSource.FLAG, "")
+            return
+        last = self._state.newest(attachment.person)
+        if last is not None and last.state is MissionState.TERMINATED:
+            # Whoever was stopped does not start anew by joining again: only a person who states a goal starts the next mission.
             return
         source = GoalSource.FLAG if goal else GoalSource.NONE
         await self._missions.start(
@@ -173,13 +188,20 @@ class ToolRegistry:
     # ---- definitions ------------------------------------------------------------------------------------------------------------------
 
     def _pin(
-        self, server: str, definition: Mapping[str, Json], now: Instant, writes: list[Write], records: list[RecordBody]
+        self,
+        server: str,
+        definition: Mapping[str, Json],
+        seen: dict[str, ToolPin],
+        now: Instant,
+        writes: list[Write],
+        records: list[RecordBody],
     ) -> None:
         name = definition.get("name")
         if not isinstance(name, str) or not name:
             raise BadInputError("tool_name", "The server lists a tool without a name.")
-        known = self._state.pins.get((server, name))
-        pin = judge_definition(known, server, name, definition, now)
+        # Two definitions of one name in one list are a change like any other.
+        known = seen.get(name) or self._state.pins.get((server, name))
+        pin = seen[name] = judge_definition(known, server, name, definition, now)
         self._state.shown_definitions[server, name] = canonical_definition(
             {k: v for k, v in definition.items() if k != "_meta"}
         )
@@ -187,17 +209,18 @@ class ToolRegistry:
             return
         writes.append(PutPin(pin))
         if known is None:
-            self._state.tools[f"{server}/{name}"] = tool_of(pin)
             records.append(tool_record(pin, "pinned", now))
             return
         records.append(tool_record(pin, "changed", now))
-        asked = any(
-            a.kind is ApprovalKind.TOOL_DEFINITION
-            and a.target == f"{server}/{name}"
-            and a.digest == pin.seen
-            and a.state is ApprovalState.WAITING
-            for a in self._state.open_approvals()
-        )
+        target, asked = f"{server}/{name}", False
+        for earlier in self._state.open_approvals():
+            if earlier.kind is not ApprovalKind.TOOL_DEFINITION or earlier.target != target:
+                continue
+            if earlier.digest == pin.seen:
+                asked = True
+            elif earlier.state is ApprovalState.WAITING:
+                # What it asks about is not shown any more, so nobody can say yes to it.
+                writes.append(PutApproval(replace(earlier, state=ApprovalState.EXPIRED)))
         if not asked:
             question = self._definition_question(pin, now)
             writes.append(PutApproval(question))
@@ -233,39 +256,3 @@ class ToolRegistry:
         reading = classify(tool, {})
         listed = in_map or not (reading.consequential or reading.open_world)
         return ToolStanding(name, pin.state, listed, "" if listed else "outside_map")
-
-
-def tool_of(pin: ToolPin) -> Tool:
-    """The tool as its approved definition says."""
-    definition = json.loads(pin.definition)
-    hints = definition.get("annotations")
-    hints = hints if isinstance(hints, dict) else {}
-    schema = definition.get("inputSchema")
-    return Tool(
-        server=pin.server,
-        name=pin.tool,
-        description=_text(definition.get("description")),
-        input_schema=schema if isinstance(schema, dict) else {},
-        annotations=ToolAnnotations(
-            read_only=_hint(hints, "readOnlyHint"),
-            destructive=_hint(hints, "destructiveHint"),
-            idempotent=_hint(hints, "idempotentHint"),
-            open_world=_hint(hints, "openWorldHint"),
-        ),
-        title=_text(definition.get("title")),
-        pin=pin.pin,
-    )
-
-
-def pin_approved(pin: ToolPin, definition: str | None, by: str) -> ToolPin:
-    """The pin after a person approved the definition that the server shows now."""
-    return replace(pin, pin=pin.seen, definition=definition or pin.definition, state=PinState.PINNED, approved_by=by)
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _hint(hints: Mapping[str, Json], name: str) -> bool | None:
-    value = hints.get(name)
-    return value if isinstance(value, bool) else None

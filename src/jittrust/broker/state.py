@@ -1,23 +1,26 @@
 """The truth of one process: what is live, in memory, and the one way to change it.
 
-Memory is changed first and in one go (no await in between), then the same change is made durable; nothing is answered before that. A commit that
-fails drops memory and loads the store again, so the two never part for longer than one failed batch.
+Memory is changed first and in one go (no await in between), then the same change is made durable; nothing is answered before that. After a commit
+that fails, memory is what the store says plus what is still on its way there. While the store cannot be read, memory is stale, and nothing that was
+judged by it gets out.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from jittrust.core.approval import Approval, ApprovalState
+from jittrust.broker.definitions import tool_of
+from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
 from jittrust.core.authority.pin import ToolPin
-from jittrust.core.errors import JitError
-from jittrust.core.grant.grant import Grant, Lane
+from jittrust.core.errors import ConflictError, JitError
+from jittrust.core.grant.grant import Grant, Lane, PassBinding
 from jittrust.core.grant.lanes import successor
 from jittrust.core.grant.spend import pay, pay_refusal
-from jittrust.core.grant.states import GRANT_MOVES
+from jittrust.core.grant.states import GRANT_MOVES, GrantState
 from jittrust.core.history import History
 from jittrust.core.intent.drift import TrailStep
 from jittrust.core.intent.provenance import ProvenanceIndex
@@ -110,9 +113,15 @@ class State:
         self.attachments: dict[str, LiveAttachment] = {}
         self.calls: dict[str, OpenCall] = {}
         self.answers: dict[tuple[str, int, int], KeptAnswer] = {}
-        self.tools: dict[str, Tool] = {}
         self.shown_definitions: dict[tuple[str, str], str] = {}
         self.listeners: list[Callable[[], None]] = []
+        self._last = 0
+        self._under_way: dict[int, Change] = {}
+        # Steps that memory may hold and the store not, and how many of them the last reading has mended.
+        self._reading = asyncio.Lock()
+        self._failed = 0
+        self._mended = 0
+        self.tools: dict[str, Tool] = {}
         self._take(stored, first=True)
 
     def _take(self, stored: StoredState, *, first: bool = False) -> None:
@@ -123,12 +132,27 @@ class State:
         self.approvals: dict[str, Approval] = dict(stored.approvals)
         self.pins: dict[tuple[str, str], ToolPin] = dict(stored.pins)
         self.histories: dict[str, History] = dict(stored.histories)
+        known, self.tools = self.tools, {}
+        for pin in self.pins.values():
+            name = f"{pin.server}/{pin.tool}"
+            self.tools[name] = known[name] if name in known and known[name].pin == pin.pin else tool_of(pin)
         self.pass_generation = stored.pass_generation
+        # What a call asks for is found by key: looking through everything ever stored would make each call dearer than the one before.
+        self._missions_of: dict[str, set[str]] = {}
+        self._grants_of: dict[str, dict[str, None]] = {}
+        self._asked: dict[tuple[str, str], str] = {}
+        self._open_approvals: dict[str, None] = {}
+        for mission in self.missions.values():
+            self._index_mission(mission)
+        for grant in sorted(self.grants.values(), key=lambda g: (g.issued, g.id)):
+            self._grants_of.setdefault(grant.mission, {})[grant.id] = None
+        for approval in self.approvals.values():
+            self._index_approval(approval)
         if first:
             # Results read before this process started are not in memory: their values would look unseen, so origins are unknown, never good.
-            for mission, standing in self.standings.items():
+            for name, standing in self.standings.items():
                 if standing.calls:
-                    self.memory(mission).results_lost = True
+                    self.memory(name).results_lost = True
 
     def memory(self, mission: str) -> MissionMemory:
         """The mission's memory, made on first use."""
@@ -139,12 +163,48 @@ class State:
 
     def current(self, person: str) -> Mission | None:
         """The person's newest mission that has not ended."""
-        mine = (m for m in self.missions.values() if m.person == person and m.state not in ENDED)
+        mine = (self.missions[name] for name in self._missions_of.get(person, ()))
         return max(mine, key=lambda m: (m.created, m.id), default=None)
 
-    def open_approvals(self) -> Iterable[Approval]:
-        """Questions that wait, and answers that were not used yet."""
-        return (a for a in self.approvals.values() if a.state in (ApprovalState.WAITING, ApprovalState.APPROVED))
+    def newest(self, person: str) -> Mission | None:
+        """The person's newest mission, ended or not."""
+        mine = (m for m in self.missions.values() if m.person == person)
+        return max(mine, key=lambda m: (m.created, m.id), default=None)
+
+    def grants_of(self, mission: str) -> Sequence[Grant]:
+        """All grants of a mission, in the order in which they were opened."""
+        return [self.grants[name] for name in self._grants_of.get(mission, ())]
+
+    def live_grants_of(self, mission: str) -> Sequence[Grant]:
+        """Its grants that have not ended."""
+        return [g for g in self.grants_of(mission) if g.state in (GrantState.ACTIVE, GrantState.SUSPENDED)]
+
+    def shared_grant(self, mission: str) -> Grant | None:
+        """The newest grant that stands behind the calls of the mission's own enforcement points."""
+        for name in reversed(self._grants_of.get(mission, {})):
+            found = self.grants[name]
+            if found.binding is PassBinding.GATEWAY and not found.server and not found.request:
+                return found
+        return None
+
+    def open_approvals(self) -> Sequence[Approval]:
+        """Questions that wait, and answers that were not used yet, in the order in which they were asked."""
+        return [self.approvals[name] for name in self._open_approvals]
+
+    def waiting_of(self, mission: str, now: Instant) -> int:
+        """How many questions about calls of the mission wait for a person."""
+        return sum(
+            a.kind is ApprovalKind.CALL
+            and a.mission == mission
+            and a.state is ApprovalState.WAITING
+            and now < a.expires
+            for a in self.open_approvals()
+        )
+
+    def question(self, mission: str, digest: str) -> Approval | None:
+        """The newest question about the call with this digest."""
+        name = self._asked.get((mission, digest))
+        return None if name is None else self.approvals[name]
 
     def agent_pids(self) -> frozenset[int]:
         """The processes that belong to agents, as their enforcement points said."""
@@ -167,18 +227,50 @@ class State:
 
         Raises:
             JitError: as `Commit.commit`; memory is then what the store says.
+            ConflictError: code `memory_stale`: an earlier step could not be undone in memory while the store was away. Memory has been read
+                again and nothing was changed: judge once more.
         """
+        if self._mended < self._failed:
+            await self._reload()
+            raise ConflictError("memory_stale", "The store was away; what it holds has been read again.", "Try again.")
         step = Change(tuple(writes), tuple(records))
-        for write in step.writes:
-            self._apply(write)
+        self._last = mine = self._last + 1
+        self._under_way[mine] = step
         try:
+            for write in step.writes:
+                self._apply(write)
             committed = await self._store.commit(step)
         except JitError:
-            self._take(await self._store.load())
+            del self._under_way[mine]
+            self._failed += 1
+            await self._reload()
             raise
+        except BaseException:
+            # Cancelled: the store may or may not carry it out. Whoever comes next reads what it did.
+            del self._under_way[mine]
+            self._failed += 1
+            raise
+        del self._under_way[mine]
         for listener in tuple(self.listeners):
             listener()
         return committed
+
+    async def _reload(self) -> None:
+        """Take what the store says, plus the steps that were handed to it after this reading: it carries steps out in order."""
+        async with self._reading:
+            if self._mended == self._failed:
+                return
+            last, failed = self._last, self._failed
+            self._take(await self._store.load())
+            self._mended = failed
+            for number, step in self._under_way.items():
+                if number > last:
+                    try:
+                        for write in step.writes:
+                            self._apply(write)
+                    except (JitError, KeyError):
+                        # It was judged by memory that never was; whoever comes next reads again what became of it.
+                        self._failed += 1
 
     async def delivered_at(self, grant: str, lane: int, seq: int) -> Instant | None:
         """When a pass was handed out, as the store knows it."""
@@ -190,9 +282,11 @@ class State:
                 self._spend(write)
             case PutMission(mission):
                 self.missions[mission.id] = mission
+                self._index_mission(mission)
             case OpenGrant(grant, lane):
                 self.grants[grant.id] = grant
                 self.lanes[grant.id, lane.number] = lane
+                self._grants_of.setdefault(grant.mission, {})[grant.id] = None
             case MoveGrant(grant_id, to):
                 grant = self.grants[grant_id]
                 self.grants[grant_id] = replace(grant, state=move(GRANT_MOVES, grant.state, to))
@@ -202,10 +296,33 @@ class State:
                 self.standings[mission_id] = standing
             case PutApproval(approval):
                 self.approvals[approval.id] = approval
+                self._index_approval(approval)
             case PutPin(pin):
+                known = self.pins.get((pin.server, pin.tool))
                 self.pins[pin.server, pin.tool] = pin
+                if known is None or known.pin != pin.pin:
+                    self.tools[f"{pin.server}/{pin.tool}"] = tool_of(pin)
             case AddHistory():
                 self._count(write)
+
+    def _index_mission(self, mission: Mission) -> None:
+        if mission.state in ENDED:
+            self._missions_of.get(mission.person, set()).discard(mission.id)
+            return
+        self._missions_of.setdefault(mission.person, set()).add(mission.id)
+        # Nothing goes out any more under a mission that has ended: what its tools returned is forgotten when the person goes on to the next.
+        for name in [name for name in self.memories if (m := self.missions.get(name)) is None or m.state in ENDED]:
+            del self.memories[name]
+
+    def _index_approval(self, approval: Approval) -> None:
+        if approval.kind is ApprovalKind.CALL:
+            known = self.question(approval.mission, approval.digest)
+            if known is None or known.asked <= approval.asked:
+                self._asked[approval.mission, approval.digest] = approval.id
+        if approval.state in (ApprovalState.WAITING, ApprovalState.APPROVED):
+            self._open_approvals[approval.id] = None
+        else:
+            self._open_approvals.pop(approval.id, None)
 
     def _spend(self, spend: SpendPass) -> None:
         key = (spend.grant, spend.lane)

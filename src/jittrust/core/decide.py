@@ -7,7 +7,7 @@ refusals too, so that probing costs trust. The caller makes the verdict durable 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jittrust.core.approval import Approval, ApprovalState
 from jittrust.core.authority.map import AuthorityEntry, EntryState
@@ -84,13 +84,17 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict and what the broker needs to make it true: the new standing, the reading of the act, the entry that covered it."""
+    """A verdict and what the broker needs to make it true: the new standing, the reading of the act, the entry that covered it.
+
+    `cost` is what the call costs once it goes out; `verdict.price` is what is charged now.
+    """
 
     verdict: Verdict
     standing: Standing
     reading: ActionReading | None
     entry: AuthorityEntry | None
     hard: bool
+    cost: Gas = Gas(0)
 
 
 @dataclass(slots=True)
@@ -139,6 +143,8 @@ def decide(ask: Evaluation, facts: Facts, rules: Rules, now: Instant) -> Judgeme
     cost = _price(case)
     if _first_refusal(case, _REFUSALS):
         return _judge(case, Ruling.DENY, refusal_price(rules.price), hard=True)
+    if _would_be_stopped(case):
+        return _judge(case, Ruling.DENY, refusal_price(rules.price), hard=False)
     ruling = _measured(case, _authority(case))
     if ruling is not Ruling.ALLOW and _approved(case):
         case.say(
@@ -153,7 +159,8 @@ def decide(ask: Evaluation, facts: Facts, rules: Rules, now: Instant) -> Judgeme
     if ruling is Ruling.ALLOW:
         return _judge(case, ruling, cost, hard=False)
     # A step-up is priced once: nothing now, the full price when the approved call is repeated.
-    return _judge(case, ruling, Gas(0) if ruling is Ruling.STEP_UP else refusal_price(rules.price), hard=False)
+    charged = Gas(0) if ruling is Ruling.STEP_UP else refusal_price(rules.price)
+    return replace(_judge(case, ruling, charged, hard=False), cost=cost)
 
 
 # ---- 2. reading the act -------------------------------------------------------------------------------------------------------------------
@@ -220,7 +227,19 @@ def _session_stopped(case: _Case) -> bool:
     standing = case.facts.standing
     if standing is None or standing.state not in (SessionState.SUSPENDED, SessionState.KILLED):
         return False
+    if case.facts.mission is not None and case.facts.mission.observe:
+        # What was measured put it there, and nothing that was measured stops a mission that is only observed: see `decide`.
+        return False
     case.say("session_suspended", f"The session is {standing.state}.", "A person resumes it: jittrust approve.")
+    return True
+
+
+def _would_be_stopped(case: _Case) -> bool:
+    """An observed session that the ladder would have stopped: recorded as refused, and not stopped."""
+    standing = case.facts.standing
+    if standing is None or standing.state not in (SessionState.SUSPENDED, SessionState.KILLED):
+        return False
+    case.say("session_suspended", f"The session would be {standing.state}; it is only observed.", "")
     return True
 
 
@@ -329,6 +348,9 @@ def _authority(case: _Case) -> Ruling:
         # Unreachable after the hard refusals; refuse rather than assume.
         case.say("factor_unknown", "The call could not be read.")
         return Ruling.DENY
+    if matched.standing is MatchStanding.REFUSED:
+        # The nearer no: what a person refused for this mission, a general rule does not let through.
+        return _outside(case, matched, reading, factors)
     if facts.policy is not None and facts.policy.permits:
         case.say("policy_permits", f"Permitted by {', '.join(facts.policy.permits)}.")
         return Ruling.ALLOW
