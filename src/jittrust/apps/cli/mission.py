@@ -324,7 +324,7 @@ def _catalogue(command: Sequence[str], server: str) -> Sequence[Tool]:
     from jittrust import __version__
     from jittrust.adapters.mcpclient.catalogue import list_tools
     from jittrust.apps.cli.run import server_name
-    from jittrust.broker.registry import tool_of
+    from jittrust.broker.definitions import tool_of
     from jittrust.core.authority.pin import judge_definition
     from jittrust.core.units import Instant
 
