@@ -54,32 +54,34 @@ def opening(grants: int, lanes: int) -> Change:
         )  # fmt: skip
         writes.append(OpenGrant(grant, Lane(grant.id, 0, 0, NOW)))
         writes.extend(PutLane(Lane(grant.id, number, 0, NOW), None) for number in range(1, lanes))
-    return Change(tuple(writes), ({"kind": "broker", "event": "opened"},))
+    return Change(tuple(writes), ({"kind": "store", "what": "opened"},))
 
 
 def use(grant: str, lane: int, seq: int, price: int, name: str) -> Change:
     """One call as the broker commits it: debit, history, and a record of the usual size."""
-    links = {
-        "prompt": f"{MISSION}#0",
-        "intent": "K.read",
-        "policy": "e-1",
-        "grant": f"{grant}/{lane}/{seq}",
-        "action": "tools/call files/read_file",
-    }
-    factors = {name: {"value": 0.8125, "confidence": 0.9, "why": "words shared with the goal"} for name in "OCRT"}
+    factors = {name: {"value": 0.8125, "why": "words shared with the goal"} for name in "OCR"}
     body = {
-        "kind": "evaluation",
-        "id": name,
-        "at": float(NOW),
-        "links": links,
-        "subject": "agent",
-        "digest": "ab" * 32,
-        "factors": factors,
-        "wis": 71.25,
-        "price": price,
-        "ruling": "allow",
+        "kind": "use",
+        "at": round(NOW * 1000),
+        "evaluation": name,
+        "subject": {"kind": "agent", "id": "agent"},
+        "prompt": {
+            "mission": MISSION,
+            "person": "ada",
+            "goal_digest": "cd" * 32,
+            "source": "goal_flag",
+            "generation": 0,
+        },
+        "intent": {"code": "K.read", "factors": factors, "wis": 71.25, "wis_ratio": 1.5, "unknown": [], "drift": 0.125},
+        "policy": {
+            "ruling": "allow",
+            "entry": "e-1",
+            "reasons": [{"code": "in_map", "fact": "files/read_file is in the authority map", "would_pass": ""}],
+        },
+        "grant": {"id": grant, "family": grant, "lane": lane, "seq": seq, "pass_binding": "gateway", "price": price},
+        "action": {"method": "tools/call", "resource": "files/read_file", "digest": "ab" * 32},
         "response": "none",
-        "reasons": [{"code": "in_map", "fact": "files/read_file is in the authority map of this mission"}],
+        "trust": 61.5,
     }
     history = AddHistory(
         "agent", MISSION, "files/read_file", "K.read", "files/read_file", ("files/read_file\x1fpath\x1fabc",)
@@ -115,7 +117,9 @@ def faults(path: Path, acknowledged: list[tuple[str, int, int, str, int]]) -> li
             found.append(f"the live pass {grant}/{number}/{seq} was spent already")
     db.close()
     recorded = Counter(
-        body["links"]["grant"] for body in map(json.loads, records.values()) if body["kind"] == "evaluation"
+        "{id}/{lane}/{seq}".format(**body["grant"])
+        for body in map(json.loads, records.values())
+        if body["kind"] == "use"
     )
     if any(count != 1 for count in recorded.values()):
         found.append("a pass was recorded as spent more than once")
@@ -142,5 +146,5 @@ def _lost(
         seen.add(place)
         if retired.get(place, ("", 0))[0] != name:
             yield f"the acknowledged use {name} of {place} is gone"
-        if index not in records or json.loads(records[index])["id"] != name:
+        if index not in records or json.loads(records[index])["evaluation"] != name:
             yield f"the acknowledged record {index} of {name} is gone"

@@ -141,15 +141,15 @@ def standing(trust: float = 61.8) -> Standing:
     return Standing(Score(trust), SessionState.FLAGGED, 2, 1, 9, 3, NOW)
 
 
-def record(kind: str = "evaluation", **more: object) -> RecordBody:
+def record(kind: str = "use", **more: object) -> RecordBody:
     links = {
-        "prompt": "m-1#0",
-        "intent": "K.read",
-        "policy": "e-1",
-        "grant": "g-1/0/0",
-        "action": "tools/call files/read_file",
+        "prompt": {"mission": "m-1"},
+        "intent": {"code": "K.read"},
+        "policy": {"entry": "e-1"},
+        "grant": {"id": "g-1", "lane": 0, "seq": 0},
+        "action": {"method": "tools/call", "resource": "files/read_file"},
     }
-    return {"kind": kind, "links": links, **more}  # type: ignore[dict-item]
+    return {"kind": kind, **links, **more}  # type: ignore[dict-item]
 
 
 async def begin(store: Commit, gas: int = 100) -> None:

@@ -33,6 +33,7 @@ from jittrust.core.errors import (
     UnavailableError,
 )
 from jittrust.core.ledger.checkpoint import LedgerSigner
+from jittrust.core.ledger.record import check_record
 from jittrust.core.ledger.verify import LedgerVerified, verify
 from jittrust.core.units import Instant
 from jittrust.ports.commit import Change, PutLane, PutMission, PutPin
@@ -223,6 +224,8 @@ async def test_a_restored_backup_kills_every_pass_issued_before(tmp_path: Path, 
     async with sqlite_store(state) as restored:
         generation = (await restored.load()).pass_generation
         assert restored.restored
+        told = check_record((await paged(restored))[-1])
+        assert (told.kind, told.body["what"], told.body["pass_generation"]) == ("store", "restored", generation)
         assert generation > 1
     async with sqlite_store(state) as again:
         assert (await again.load()).pass_generation == generation

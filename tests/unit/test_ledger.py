@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 
@@ -28,7 +29,13 @@ from jittrust.core.secret import Secret
 
 SIGNER = LedgerSigner.from_seed("jittrust.test/ledger", bytes(range(32)))
 ORIGIN = "jittrust.test/ledger"
-LINKS = Links("m-1#0", "K.read", "e-1", "g-1/0/0", "tools/call files/read_file").to_json()
+LINKS: dict[str, Json] = {
+    "prompt": {"mission": "m-1"},
+    "intent": {"code": "K.read"},
+    "policy": {"entry": "e-1"},
+    "grant": {"id": "g-1", "lane": 0, "seq": 0},
+    "action": {"method": "tools/call", "resource": "files/read_file"},
+}
 
 # RFC 8785 appendix B.
 NUMBERS = {
@@ -282,13 +289,13 @@ def test_a_signed_note_is_read_strictly() -> None:
 
 
 def test_a_record_is_read_back_with_its_five_links() -> None:
-    entry = leaf({"kind": "evaluation", "links": LINKS, "wis": 61.5}, 0, FIRST_PREV)
+    entry = leaf({"kind": "use", **LINKS, "trust": 61.5}, 0, FIRST_PREV)
 
     read = check_record(entry)
 
-    assert read.links == Links("m-1#0", "K.read", "e-1", "g-1/0/0", "tools/call files/read_file")
-    assert (read.index, read.prev, read.kind) == (0, FIRST_PREV, RecordKind.EVALUATION)
-    assert read.body == {"kind": "evaluation", "links": LINKS, "wis": 61.5}
+    assert read.links == Links(**LINKS)  # type: ignore[arg-type]
+    assert (read.index, read.prev, read.kind) == (0, FIRST_PREV, RecordKind.USE)
+    assert read.body == {"kind": "use", **LINKS, "trust": 61.5}
     assert link(entry) == leaf_hash(entry).hex()
 
 
@@ -297,15 +304,14 @@ def test_a_record_of_an_action_lacks_no_link(name: str) -> None:
     links = {other: value for other, value in LINKS.items() if other != name}
 
     bodies: tuple[dict[str, Json], ...] = (
-        {"kind": "evaluation", "links": links},
-        {"kind": "evaluation", "links": {**links, name: 1}},
-        {"kind": "outcome"},
+        {"kind": "use", **links},
+        {"kind": "refusal", **links, name: "text"},
     )
     for body in bodies:
         with pytest.raises(BadInputError) as caught:
             check_record(leaf(body, 0, FIRST_PREV))
         assert caught.value.code == "missing_link"
-    assert check_record(leaf({"kind": "broker"}, 0, FIRST_PREV)).links is None
+    assert check_record(leaf({"kind": "outcome"}, 0, FIRST_PREV)).links is None
 
 
 @pytest.mark.parametrize(
@@ -373,7 +379,7 @@ def signed(leaves: list[bytes]) -> str:
     return SIGNER.sign(Checkpoint(ORIGIN, frontier.size, frontier.root()))
 
 
-BODIES: list[dict[str, Json]] = [{"kind": "evaluation", "links": LINKS, "n": n} for n in range(SIZE)]
+BODIES: list[dict[str, Json]] = [{"kind": "use", **LINKS, "n": n} for n in range(SIZE)]
 LEAVES = chained(BODIES)
 NEWEST = signed(LEAVES)
 EACH = [signed(LEAVES[:size]) for size in range(1, SIZE)]
@@ -387,14 +393,16 @@ def rechained(at: int) -> list[bytes]:
     return chained([{**body, "n": 999} if n == at else body for n, body in enumerate(BODIES)])
 
 
+def with_other_prev(entry: bytes) -> bytes:
+    return re.sub(rb'"prev":"(.)', lambda found: b'"prev":"' + (b"e" if found[1] == b"f" else b"f"), entry)
+
+
 def prev_edited(at: int) -> list[bytes]:
-    return [
-        entry.replace(b'"prev":"', b'"prev":"f')[:-3] + b'"}' if n == at else entry for n, entry in enumerate(LEAVES)
-    ]
+    return [with_other_prev(entry) if n == at else entry for n, entry in enumerate(LEAVES)]
 
 
 def forged(at: int) -> list[bytes]:
-    new = leaf({"kind": "evaluation", "links": LINKS, "n": 999}, at, link(LEAVES[at - 1]) if at else FIRST_PREV)
+    new = leaf({"kind": "use", **LINKS, "n": 999}, at, link(LEAVES[at - 1]) if at else FIRST_PREV)
     return [*LEAVES[:at], new, *LEAVES[at:]]
 
 
@@ -468,7 +476,7 @@ def test_a_checkpoint_of_another_key_or_another_ledger_proves_nothing() -> None:
 
 
 def test_a_record_without_its_links_is_found_when_every_record_is_read_whole() -> None:
-    leaves = chained([{"kind": "broker"}, {"kind": "outcome"}])
+    leaves = chained([{"kind": "outcome"}, {"kind": "use"}])
 
     assert isinstance(verify(leaves, signed(leaves), SIGNER.key), LedgerVerified)
     found = verify(leaves, signed(leaves), SIGNER.key, whole=True)
@@ -478,17 +486,13 @@ def test_a_record_without_its_links_is_found_when_every_record_is_read_whole() -
 
 @pytest.mark.parametrize("tamper", [edited, prev_edited], ids=["edited", "prev edited"])
 def test_an_edit_is_named_across_the_chunks_of_a_long_ledger(tamper: Callable[[int], list[bytes]]) -> None:
-    long = chained([{"kind": "evaluation", "links": LINKS, "n": n} for n in range(9000)])
+    long = chained([{"kind": "use", **LINKS, "n": n} for n in range(9000)])
     checkpoint = signed(long)
     for at in (0, 4094, 4095, 4096, 4097, 8191, 8192, 8998):
 
         def tampered(at: int = at) -> Iterator[bytes]:
             for n, entry in enumerate(long):
-                changed = (
-                    entry.replace(b"K.read", b"K.quit")
-                    if tamper is edited
-                    else entry.replace(b'v":"', b'v":"f')[:-3] + b'"}'
-                )
+                changed = entry.replace(b"K.read", b"K.quit") if tamper is edited else with_other_prev(entry)
                 yield changed if n == at else entry
 
         found = verify(tampered(), checkpoint, SIGNER.key)

@@ -77,7 +77,9 @@ def _reader(kind: Any) -> _Reader:  # noqa: ANN401  an annotation can be any obj
 
 
 def _dataclass_reader(kind: type) -> _Reader:
-    hints = typing.get_type_hints(kind, localns={"Json": Any})  # kept as it is, and a recursive alias cannot be evaluated
+    hints = typing.get_type_hints(
+        kind, localns={"Json": Any}
+    )  # kept as it is, and a recursive alias cannot be evaluated
     readers = {field.name: _reader(hints[field.name]) for field in dataclasses.fields(kind)}
 
     def read(found: dict[str, Any]) -> object:

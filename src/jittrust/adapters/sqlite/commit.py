@@ -15,9 +15,9 @@ from jittrust.adapters.sqlite.state import read_handed, read_state
 from jittrust.adapters.sqlite.writes import apply_write
 from jittrust.core.errors import BadInputError, FencedError, UnavailableError
 from jittrust.core.ledger.checkpoint import Checkpoint, LedgerSigner
-from jittrust.core.ledger.record import FIRST_PREV
+from jittrust.core.ledger.record import FIRST_PREV, RecordKind
 from jittrust.core.units import Gas, Instant
-from jittrust.ports.commit import Change, Committed, StoredState
+from jittrust.ports.commit import Change, Committed, RecordBody, StoredState
 
 MOST_ENTRIES = 1000
 
@@ -42,7 +42,8 @@ class SqliteCommit:
     """The store of one broker. Make it with `open`, which is the only part that blocks.
 
     Attributes:
-        restored: the database was not the one that ran last (a backup, a fresh file beside an old fence, a lost fence): the broker records it.
+        restored: the database was not the one that ran last (a backup, a fresh file beside an old fence, a lost fence). Every pass issued before
+            is dead, and the ledger says so (record `store`, `what` = `restored`).
     """
 
     def __init__(
@@ -87,8 +88,7 @@ class SqliteCommit:
         """
         db = open_database(path)
         try:
-            epoch, restored = _take_over(db, signer, origin, fence, clock)
-            head = read_head(db, origin, signer)
+            epoch, restored, head = _take_over(db, signer, origin, fence, clock)
         except sqlite3.Error as bad:
             db.close()
             raise unavailable(path, bad) from None
@@ -229,7 +229,7 @@ def _on_its_own(db: sqlite3.Connection, step: Step) -> Outcome:
 
 def _take_over(
     db: sqlite3.Connection, signer: LedgerSigner, origin: str, fence: Fence, clock: Callable[[], Instant]
-) -> tuple[int, bool]:
+) -> tuple[int, bool, LedgerHead]:
     """Put this broker's epoch into the database; raise the generation of passes if the database is not the one that ran last."""
     key = str(signer.key)
     found = db.execute("SELECT epoch, turn, pass_generation, origin, ledger_key FROM meta").fetchone()
@@ -240,6 +240,7 @@ def _take_over(
             f"this ledger is {ledger[0]} signed by {ledger[1]}, not {origin} by {key}",
             "Put the keys of this state back, or give another --state.",
         )
+    head = LedgerHead() if found is None else read_head(db, origin, signer)
     epoch, restored = fence.begin(stored_epoch, turn)
     if restored:
         # Never a generation that any earlier history of this database can have had, however many restores there were.
@@ -252,11 +253,16 @@ def _take_over(
         )
     else:
         db.execute("UPDATE meta SET epoch = ?, turn = turn + 1, pass_generation = ?", (epoch, generation))
+    if restored:
+        at = round(clock() * 1000)
+        told: RecordBody = {"kind": RecordKind.STORE, "at": at, "what": "restored", "pass_generation": generation}
+        head = append(db, head, [told])
+        seal(db, head, origin, signer)
     db.execute("COMMIT")
     fence.settle()
     with contextlib.suppress(OSError):
         fence.note(turn + 1)
-    return epoch, restored
+    return epoch, restored, head
 
 
 def _fenced() -> FencedError:

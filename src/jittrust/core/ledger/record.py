@@ -39,51 +39,38 @@ _SMALLEST_PLAIN = -6  # and below 10^-6
 class RecordKind(StrEnum):
     """What a record tells. Closed for those who write; a reader lets other words pass, so that an old verifier reads a newer ledger."""
 
-    BROKER = "broker"  # the broker itself: started, stopped, taken over, store found older than the fence
+    USE = "use"  # a call was judged, paid for and goes out: durable before it does
+    REFUSAL = "refusal"  # a call was judged and does not go out
+    OUTCOME = "outcome"  # what came back of a call that went out
+    PASS = "pass"
     MISSION = "mission"  # a mission was proposed, approved, changed or ended
     GRANT = "grant"  # a grant was issued, ended, or a lane opened
-    EVALUATION = "evaluation"  # a call was judged and paid for; before it goes out
-    OUTCOME = "outcome"  # what came back of a call that went out
-    RESEND = "resend"  # the same answer given again, nothing debited
-    CHALLENGE = "challenge"  # a pass was replaced because the caller had none that lives
-    LOST_RACE = "lost_race"  # an old pass inside the slack: counted
-    REUSE = "reuse"  # an old pass outside the slack: alarm
-    RESPONSE = "response"  # the session's response moved
     APPROVAL = "approval"  # a question to a person was asked, answered, used
-    PIN = "pin"  # a tool definition was seen, changed, approved
+    TOOL = "tool"  # a tool definition was pinned, changed, approved
+    STORE = "store"  # the store itself: found older than its fence
 
 
-# These say why an action was let through or not, so they carry the links.
-LINKED_KINDS = frozenset({RecordKind.EVALUATION, RecordKind.OUTCOME, RecordKind.RESEND})
+# These say why an action was let through or not, so they carry the five links.
+LINKED_KINDS = frozenset({RecordKind.USE, RecordKind.REFUSAL})
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The five links from a person's words to what was done.
+    """The five links from a person's words to what was done, each an object of the record.
 
     Attributes:
-        prompt: the words: mission id and generation under which they were said (`m-…#2`), or empty when no goal was stated.
-        intent: intent code of the call (`K.read` …).
-        policy: what decided: authority entry (`e-…`) or the rule's name.
-        grant: grant, lane and pass number that paid (`g-…/0/17`).
-        action: method and target (`tools/call files/read_file`).
+        prompt: whose words they were, under which mission and generation, and their digest.
+        intent: intent code of the call, factors, WIS, drift, origins of its values.
+        policy: what decided: ruling, authority entry, reasons.
+        grant: grant, lane, pass number and price that paid.
+        action: method, target and digest of the arguments.
     """
 
-    prompt: str
-    intent: str
-    policy: str
-    grant: str
-    action: str
-
-    def to_json(self) -> dict[str, Json]:
-        """The member `links` of a record."""
-        return {
-            "prompt": self.prompt,
-            "intent": self.intent,
-            "policy": self.policy,
-            "grant": self.grant,
-            "action": self.action,
-        }
+    prompt: Mapping[str, Json]
+    intent: Mapping[str, Json]
+    policy: Mapping[str, Json]
+    grant: Mapping[str, Json]
+    action: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,21 +145,19 @@ def check_record(entry: bytes) -> LedgerRecord:
         raise BadInputError("bad_record", "`prev` is not 64 hex digits")
     if not isinstance(kind, str) or not _KIND.match(kind):
         raise BadInputError("bad_record", f"`kind` is not a word: {kind!r}")
-    return LedgerRecord(index, prev, kind, _links(kind, body.get("links")), body)
+    return LedgerRecord(index, prev, kind, _links(kind, body), body)
 
 
-def _links(kind: str, found: Json) -> Links | None:
-    if found is None and kind not in LINKED_KINDS:
+def _links(kind: str, body: Mapping[str, Json]) -> Links | None:
+    if kind not in LINKED_KINDS:
         return None
-    if not isinstance(found, Mapping):
-        raise BadInputError("missing_link", f"a record of kind `{kind}` has no `links`")
-    values: dict[str, str] = {}
+    found: dict[str, Mapping[str, Json]] = {}
     for name in Links.__dataclass_fields__:
-        value = found.get(name)
-        if not isinstance(value, str):
+        value = body.get(name)
+        if not isinstance(value, Mapping):
             raise BadInputError("missing_link", f"a record of kind `{kind}` lacks the link `{name}`")
-        values[name] = value
-    return Links(**values)
+        found[name] = value
+    return Links(**found)
 
 
 def _write(value: Json, parts: list[str], depth: int) -> None:
