@@ -49,6 +49,8 @@ _PATH = ("", "mcp", "server")
 _SESSION = b"mcp-session-id"
 _PROBLEM = ((b"content-type", PROBLEM_TYPE.encode("ascii")),)
 _RESEND = (b"jittrust-resend", b"1")
+# Methods that revision 2026-07-28 has no more and that would be judged by what they ask for.
+_REMOVED = frozenset({"resources/subscribe", "resources/unsubscribe", "tasks/result"})
 _ANSWERS = frozenset({MessageKind.RESULT, MessageKind.ERROR})
 
 
@@ -230,6 +232,13 @@ class McpEndpoint:
                 # This revision has no notifications and no responses from a client; they end here.
                 await self._protocol(asking, message)
                 await asking.answering.whole(202, b"", ())
+                return
+            if message.method in _REMOVED:
+                error = jsonrpc.error_reply(
+                    message.id, jsonrpc.METHOD_NOT_FOUND, "Method not found", {"code": "method_unknown"}
+                )
+                await self._protocol(asking, message)
+                await asking.answering.whole(404, error)
                 return
             async with self._place(asking, message):
                 session = await self._caller(asking)
