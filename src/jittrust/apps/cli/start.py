@@ -12,7 +12,13 @@ from jittrust.apps.cli.reach import state_of
 Port = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="TCP port; 0 picks a free one.")]
 
 
-def demo(state: State = None, as_json: AsJson = False) -> int:
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the demo's folder: its ledger, its worlds, its logs.")
+    ] = False,
+    state: State = None,
+    as_json: AsJson = False,
+) -> int:
     """Tell three short stories on an embedded broker: honest work, a hijacked agent, a stolen pass.
 
     No network, no language model, no key, and nothing of yours is touched.
@@ -25,7 +31,7 @@ def demo(state: State = None, as_json: AsJson = False) -> int:
     """
     from jittrust.apps.cli.demo import demo as tell
 
-    return int(tell(state=state, as_json=as_json))
+    return int(tell(state=state, as_json=as_json, keep=keep))
 
 
 def dev(state: State = None, as_json: AsJson = False, port: Port = None) -> int:
