@@ -91,6 +91,14 @@ async def test_a_spent_pass_retires_debits_and_gives_its_successor(store: Store)
     )
 
 
+async def test_a_new_pass_starts_undelivered_and_never_given_again(store: Store) -> None:
+    await begin(store)
+    await store.commit(Change((PutLane(replace(lane(), delivered=NOW, resends=3), 0), spend(0))))
+
+    live = (await store.load()).lanes["g-1", 0]
+    assert (live.seq, live.delivered, live.resends) == (1, None, 0)
+
+
 async def test_one_of_fifty_tasks_racing_for_a_pass_wins(store: Store) -> None:
     await begin(store)
 
@@ -303,16 +311,17 @@ async def test_history_counts_every_call_of_an_agent(store: Store) -> None:
     second = AddHistory("agent-1", "m-2", "mail/send", "K.send", "files/read", ("v1",))
     await store.commit(Change((first, second)))
     await store.commit(Change((first, AddHistory("agent-2", "m-1", "x/y", "K.read", ""))))
+    await store.commit(Change((AddHistory("agent-1", "m-1", "mail/list", "K.read", "files/read"),)))
 
     histories = (await store.load()).histories
 
     assert histories["agent-1"] == History(
-        calls=3,
-        by_tool={"files/read": 2, "mail/send": 1},
-        by_intent={"K.read": 2, "K.send": 1},
-        after={("", "files/read"): 2, ("files/read", "mail/send"): 1},
+        calls=4,
+        by_tool={"files/read": 2, "mail/send": 1, "mail/list": 1},
+        by_intent={"K.read": 3, "K.send": 1},
+        after={("", "files/read"): 2, ("files/read", "mail/send"): 1, ("files/read", "mail/list"): 1},
         by_value={"v1": 3, "v2": 2},
-        last_tool="files/read",
+        last_tool="mail/list",
     )
     assert histories["agent-2"].calls == 1
 

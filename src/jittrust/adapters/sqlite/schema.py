@@ -11,6 +11,7 @@ APPLICATION_ID = 0x4A495454  # "JITT" in the file's header, so that another prog
 _HEADER_SIZE = 100
 _MAGIC = b"SQLite format 3\x00"
 _BUSY_S = 1.0
+_WAL_PAGES = 4000  # 16 MiB: emptying the journal costs two more synchronisations, at 1000 pages for more than one commit in a hundred
 _WAL_BYTES = 64 * 1024 * 1024
 
 # One entry a version, each carried out once, in one transaction with the version number. Entries are never changed after a release.
@@ -159,6 +160,7 @@ def _check_version(owner: int, version: int, newest: int, path: Path) -> None:
 def _set_durable(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA journal_mode = WAL").fetchall()
     db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}").fetchall()
     db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}").fetchall()
     mode = db.execute("PRAGMA journal_mode").fetchone()[0]
     level = db.execute("PRAGMA synchronous").fetchone()[0]
