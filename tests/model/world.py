@@ -197,5 +197,8 @@ def rules_that(permits: Sequence[str] = (), forbids: Sequence[str] = ()) -> Memo
     """A policy that names tools."""
     names = [(name, True) for name in permits] + [(name, False) for name in forbids]
     return MemoryPolicy(
-        [MemoryRule(f"{'p' if yes else 'f'}-{name}", yes, lambda q, name=name: q.resource == f"srv/{name}") for name, yes in names]  # type: ignore[misc]
+        [
+            MemoryRule(f"{'p' if yes else 'f'}-{name}", yes, lambda q, name=name: q.resource == f"srv/{name}")
+            for name, yes in names
+        ]  # type: ignore[misc]
     )

@@ -203,7 +203,8 @@ class Evaluations:
         observed = not allowed and mission is not None and mission.observe and not judgement.hard
         goes_out = allowed or observed
         keyed = shown.binding is PassBinding.DPOP
-        price = min(verdict.price, grant.gas_left) if observed else verdict.price
+        # Recorded is what is debited: a refusal, and a call that is only observed, takes what is left at most.
+        price = min(verdict.price, grant.gas_left) if observed or not goes_out else verdict.price
         step.writes.append(SpendPass(grant.id, lane.number, lane.seq, ask.digest, ask.id, price, now, goes_out))
         if keyed and not goes_out:
             # The refusal itself carries the next pass, so it counts as delivered with this very step.
@@ -418,6 +419,7 @@ class Evaluations:
         target = lane if lane is not None else self._state.lanes.get((grant.id, 0))
         if target is None:
             raise RefusedError("invalid_token", "the grant has no lane")
+        verdict = self._judged(ask, grant, self._state.missions.get(grant.mission), presentation, now).verdict
         what = "lost_race" if presentation.standing is PassStanding.LOST_RACE else "challenge"
         if target.open:
             fresh = lanes.challenge(target, now)
@@ -425,11 +427,9 @@ class Evaluations:
             # The lane itself goes on: another lane's pass would be retired under a caller that did nothing wrong.
             fresh = lanes.reopened(target, now)
         else:
-            return self._not_live(ask, shown, grant, presentation, now, Passage.BUSY, None)
+            return self._not_live(ask, grant, verdict, Passage.BUSY, None)
         record = pass_record(what, ask, shown, target.number, presentation.seq, presentation.why, now)
         await self._state.change([PutLane(fresh, target.seq)], [record])
-        mission = self._state.missions.get(grant.mission)
-        verdict = self._judged(ask, grant, mission, presentation, now).verdict
         return self._not_live(ask, grant, verdict, Passage.CHALLENGE, self._pass(grant.id, fresh.number, fresh.seq))
 
     async def _reuse(

@@ -173,7 +173,7 @@ class GrantBook:
             lane = fresh
         return self._issued(known, lane)
 
-    async def open_lane(self, shown: Shown) -> tuple[int, str]:
+    async def open_lane(self, shown: Shown) -> tuple[int, str, str]:
         """See `Grants.open_lane`."""
         now = self._clock()
         ask = Evaluation(
@@ -193,17 +193,21 @@ class GrantBook:
                 "pass_stale", "Opening a lane needs a live pass.", "Repeat the request with the newest pass."
             )
         mine = [own for own in self._state.lanes.values() if own.grant == grant.id]
-        closing = lanes.idle_lanes(mine, now, self._rules.rotation)
+        # The lane that asks is in use, however long ago its pass was handed out.
+        closing = [own for own in lanes.idle_lanes(mine, now, self._rules.rotation) if own.number != lane.number]
         open_now = [lanes.closed(own) if own in closing else own for own in mine]
         opened, after = lanes.open_lane(grant, open_now, now)
         writes = [
             *(PutLane(lanes.closed(own), own.seq) for own in closing if own.number != opened.number),
             PutLane(opened, after),
+            PutLane(lanes.challenge(lane, now), lane.seq),
         ]
         records = [pass_record("lane_opened", ask, shown, opened.number, opened.seq, "", now)]
         await self._state.change(writes, records)
-        return opened.number, passes.mint(
-            self._pass_key, self._state.pass_generation, grant.id, opened.number, opened.seq
+        return (
+            opened.number,
+            self._pass(grant.id, opened.number, opened.seq),
+            self._pass(grant.id, lane.number, lane.seq + 1),
         )
 
     async def list(self, mission: str = "") -> Sequence[Grant]:
@@ -261,6 +265,9 @@ class GrantBook:
         )
         return grant, Lane(identity, 0, 0, now)
 
+    def _pass(self, grant: str, lane: int, seq: int) -> str:
+        return passes.mint(self._pass_key, self._state.pass_generation, grant, lane, seq)
+
     def _standing(self, mission: str) -> Standing:
         return self._state.standings.get(mission) or Standing(opening(self._rules.trust), SessionState.NORMAL)
 
@@ -281,7 +288,7 @@ class GrantBook:
         token = mint(claims, self._secrets.token_kid, self._secrets.sign_token)
         first = None
         if grant.binding is PassBinding.DPOP:
-            first = passes.mint(self._pass_key, self._state.pass_generation, grant.id, lane.number, lane.seq)
+            first = self._pass(grant.id, lane.number, lane.seq)
         return IssuedGrant(grant, token, first)
 
 

@@ -151,6 +151,8 @@ def decide(ask: Evaluation, facts: Facts, rules: Rules, now: Instant) -> Judgeme
             "approved_by_person", f"{facts.approval.answered_by if facts.approval else ''} approved exactly this call."
         )
         ruling = Ruling.ALLOW
+        # Priced once: it costs what the person was told.
+        cost = (facts.approval.price if facts.approval else None) or cost
     if ruling is Ruling.ALLOW and facts.grant is not None and cost > facts.grant.gas_left:
         case.say(
             "gas_exhausted", f"The call costs {cost}, {facts.grant.gas_left} are left.", "Wait for the next grant."

@@ -50,8 +50,11 @@ class Grants(Protocol):
         """
         ...
 
-    async def open_lane(self, shown: Shown) -> tuple[int, str]:
-        """Open one more lane of the grant (a recorded call that needs a live pass of an open lane). Returns its number and first pass.
+    async def open_lane(self, shown: Shown) -> tuple[int, str, str]:
+        """Open one more lane of the grant: a recorded call that spends a live pass of an open lane.
+
+        Returns its number, its first pass, and the next pass of the lane that asked. The pass shown is dead from then on, so that a second
+        holder of the key cannot take a lane of his own unnoticed.
 
         Raises:
             RefusedError: code `lanes_exhausted`.

@@ -20,8 +20,8 @@ class SocketGrants:
         told: IssuedGrant = await self._connection.call("grants.open", new=new)
         return told
 
-    async def open_lane(self, shown: Shown) -> tuple[int, str]:
-        told: tuple[int, str] = await self._connection.call("grants.open_lane", shown=shown)
+    async def open_lane(self, shown: Shown) -> tuple[int, str, str]:
+        told: tuple[int, str, str] = await self._connection.call("grants.open_lane", shown=shown)
         return told
 
     async def list(self, mission: str = "") -> Sequence[Grant]:

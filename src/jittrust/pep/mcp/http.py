@@ -809,9 +809,10 @@ async def answer_lane(
             )
         if scope["path"] != f"/grants/{shown.grant}/lanes":
             raise RefusedError("wrong_grant", "the token is for another grant")
-        number, first = await driving.grants.open_lane(shown)
+        number, first, following = await driving.grants.open_lane(shown)
         body: dict[str, Json] = {"lane": number, "pass": first}
-        # Not in DPoP-Nonce: a stock client would put it in the place of the pass of the lane that it asked with.
+        # DPoP-Nonce carries the next pass of the lane that asked; the new lane's own would be put in its place.
+        answering.next_pass = following
         await answering.whole(201, jsonrpc.dump(body))
     except JitError as error:
         await _answer_error(answering, error)
