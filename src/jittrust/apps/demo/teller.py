@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WIDEST: Final = 132
-_IN_A_PIPE: Final = 112
+_IN_A_PIPE: Final = 120
 _ONE_LINE: Final = 106  # columns from which the numbers stand beside the call
 _JOINED: Final = "\N{NO-BREAK SPACE}"  # keeps what belongs together on one line
 _NUMBERS: Final = 68  # columns that verdict and numbers take
