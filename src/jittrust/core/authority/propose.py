@@ -130,7 +130,7 @@ def _candidate(tool: Tool, read: GoalReading, common: Mapping[str, str], rules: 
     nouns = tuple(word for word in reading.objects if word != common.get(tool.server) and word != reading.stem)
     named = mention(read, reading.verb, reading.stem, nouns)
     described = set(content_stems(words(tool.description.split("\n", 1)[0][:300])))
-    if not nouns and named.spoken and described & read.stems - {reading.stem}:
+    if not nouns and described & read.stems - {reading.stem} and (named.spoken or _described_act(reading, described, read)):
         # "commit the staged work": the verb is all the name there is, and the description says what it acts on.
         named = Mention(
             verb=True,
@@ -143,6 +143,11 @@ def _candidate(tool: Tool, read: GoalReading, common: Mapping[str, str], rules: 
     return _Candidate(
         tool, reading, nouns, named, concerned, concerned or len(described & read.stems) >= rules.described_words
     )
+
+
+def _described_act(reading: ActionReading, described: set[str], read: GoalReading) -> bool:
+    """Whether the goal has a verb for this act that the tool uses of itself: "record it" for a commit that "records changes"."""
+    return any(reading.verb in kinds and root in described for clause in read.clauses for root, kinds in clause.verbs)
 
 
 def _prerequisites(candidates: Sequence[_Candidate]) -> frozenset[str]:
