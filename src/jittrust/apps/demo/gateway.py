@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import json
 import secrets
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
 import uvicorn
 
+from jittrust.apps.serve import StoppableServer, listen
 from jittrust.core.errors import UnavailableError
 from jittrust.core.grant.proof import ProofSigner, make_proof
 from jittrust.core.units import Instant
@@ -65,23 +65,15 @@ async def call_without_key(session: aiohttp.ClientSession, url: str, token: str,
         return _answer(reply.status, await reply.text())
 
 
-class _LoopServer(uvicorn.Server):
-    """Leaves signals to whoever runs the loop."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @contextlib.asynccontextmanager
 async def open_gateway(make: Callable[[str], McpEndpoint]) -> AsyncIterator[tuple[str, aiohttp.ClientSession]]:
     """Serve the endpoint that `make` makes for a base URL, on a free port of loopback; its base URL and a client."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(16)
+    with listen("127.0.0.1", 0) as listening:
         base = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with make(base) as endpoint:
-            server = _LoopServer(uvicorn.Config(endpoint, lifespan="off", log_level="critical", access_log=False))
+            server = StoppableServer(
+                uvicorn.Config(endpoint, loop="none", lifespan="off", log_level="critical", access_log=False)
+            )
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             try:
                 timeout = aiohttp.ClientTimeout(total=_SECONDS)

@@ -25,7 +25,7 @@ from jittrust.ports.approvals import Answer
 from jittrust.ports.missions import MissionView, NewMission
 
 _LINE: Final = 32 * 1024 * 1024
-_AGENT_SECONDS: Final = 60.0
+_AGENT_SECONDS: Final = 120.0
 _END_SECONDS: Final = 5.0
 _LOOK_EVERY: Final = 0.02
 

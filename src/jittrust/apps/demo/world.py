@@ -78,7 +78,7 @@ def examples() -> Path:
         BadInputError: code `demo_extra_missing`: the official MCP client is not installed.
     """
     here = Path(__file__).resolve()
-    for folder in (here.parent / "examples", here.parents[4] / "examples"):
+    for folder in (here.parents[2] / "examples", here.parents[4] / "examples"):
         if (folder / "agent.py").is_file() and (folder / "servers").is_dir():
             break
     else:
