@@ -101,6 +101,11 @@ REASONS: Mapping[str, ReasonCode] = _table(
         "A factor could not be measured; unknown is never good for a call with consequences.",
         AgentCode.APPROVAL_NEEDED,
     ),
+    (
+        "secret_read",
+        "It hands out what is as good as a key, and the goal does not name it.",
+        AgentCode.APPROVAL_NEEDED,
+    ),
     ("low_wis", "The Weighted Intent Score lies below what a call with consequences needs.", AgentCode.APPROVAL_NEEDED),
     ("drift", "The trail of calls has moved too far from the original goal.", AgentCode.APPROVAL_NEEDED),
     ("narrowed", "Privileges are reduced: every call with consequences needs a person.", AgentCode.APPROVAL_NEEDED),
