@@ -31,7 +31,7 @@ smells: .make/dev ## long functions, many arguments, long files: reported, never
 	@find src -name '*.py' -exec wc -l {} + | awk '$$2 != "total" && $$1 > 400 {print $$2 ": " $$1 " lines"}'
 
 bench-short: .make/bench ## latency and throughput of a call: direct, through jittrust, through another proxy
-	@$(BIN)/python bench/run.py --short
+	@$(BIN)/python -m bench gateway --json --seconds 1 --rounds 1
 
 docs: .make/dev ## rewrite the pages that are made from the code
 	@$(BIN)/python scripts/docs.py

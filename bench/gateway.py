@@ -1,9 +1,9 @@
-"""What jittrust adds to a tool call: latency, throughput and CPU of one call, direct, through `jittrust run`, through `jittrust serve`, through
-a security-free pass-through and through the FastMCP proxy, all in one run.
+"""What jittrust adds to a tool call, in latency, throughput and CPU.
 
-    python bench/gateway.py --json [--seconds 4] [--rounds 3]
+One run measures the same `tools/call echo` direct, through `jittrust run`, through `jittrust serve`, through a security-free pass-through and
+through the FastMCP proxy. Compare ratios inside one run: absolute times belong to the machine and its neighbours.
 
-Every path carries the same `tools/call echo`. Compare ratios inside one run: absolute times belong to the machine and its neighbours.
+    python -m bench gateway --json [--seconds 4] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
@@ -40,7 +40,7 @@ Call = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Path_:
+class Way:
     """One way to the echo server: how to call it, and the processes that lie between."""
 
     name: str
@@ -76,7 +76,9 @@ def children(pid: int) -> tuple[int, ...]:
 def process(*command: str, env: dict[str, str] | None = None, port: int = 0) -> Iterator[subprocess.Popen[bytes]]:
     """A server process that listens on `port`, ended at the end of the block."""
     with tempfile.TemporaryFile() as log:
-        started = subprocess.Popen(command, env={**os.environ, **(env or {})}, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        started = subprocess.Popen(
+            command, env={**os.environ, **(env or {})}, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        )
         try:
             until = time.monotonic() + 30
             while True:
@@ -135,12 +137,16 @@ class StdioClient:
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> StdioClient:
+    async def __aenter__(self) -> Self:
         self.process = await asyncio.create_subprocess_exec(
             *self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, limit=1 << 22
         )
         self._task = asyncio.create_task(self._read())
-        await self.request(0, "initialize", {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}})
+        await self.request(
+            0,
+            "initialize",
+            {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}},
+        )
         self._write({"jsonrpc": "2.0", "method": "notifications/initialized"})
         await self.request(1, "tools/list", {})
         return self
@@ -173,7 +179,9 @@ class StdioClient:
 
     async def call(self, number: int) -> None:
         """One echo."""
-        out = await self.request(number + 1000, "tools/call", {"name": "echo", "arguments": {"text": f"{number} {TEXT}"}})
+        out = await self.request(
+            number + 1000, "tools/call", {"name": "echo", "arguments": {"text": f"{number} {TEXT}"}}
+        )
         if TEXT.encode() not in out or b'"isError": true' in out or b'"isError":true' in out:
             raise RuntimeError(out[:300].decode())
 
@@ -232,7 +240,7 @@ def jittrust(state: Path, *arguments: str) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def paths(folder: Path, client: aiohttp.ClientSession) -> AsyncIterator[list[Path_]]:
+async def paths(folder: Path, client: aiohttp.ClientSession) -> AsyncIterator[list[Way]]:
     """All the ways, started."""
     echo_port, pass_port, proxy_port, serve_port = (free_port() for _ in range(4))
     upstream = f"http://127.0.0.1:{echo_port}/mcp"
@@ -243,7 +251,9 @@ async def paths(folder: Path, client: aiohttp.ClientSession) -> AsyncIterator[li
     with contextlib.ExitStack() as stack:
         stack.enter_context(process(python, str(HERE / "peers/echo_http.py"), str(echo_port), port=echo_port))
         passing = stack.enter_context(
-            process(python, str(HERE / "peers/passthrough.py"), str(pass_port), env={"UPSTREAM": upstream}, port=pass_port)
+            process(
+                python, str(HERE / "peers/passthrough.py"), str(pass_port), env={"UPSTREAM": upstream}, port=pass_port
+            )
         )
         fastmcp = stack.enter_context(
             process(python, str(HERE / "peers/fastmcp_proxy.py"), upstream, str(proxy_port), port=proxy_port)
@@ -259,12 +269,16 @@ async def paths(folder: Path, client: aiohttp.ClientSession) -> AsyncIterator[li
         ):
             broker = int((stdio_state / "broker.lock").read_text())
             yield [
-                Path_("direct_stdio", direct.call, ()),
-                Path_("jittrust_run", gated.call, (gated.process.pid, broker)),
-                Path_("direct_http", http_call(client, upstream), ()),
-                Path_("passthrough", http_call(client, f"http://127.0.0.1:{pass_port}/mcp"), (passing.pid,)),
-                Path_("jittrust_serve", http_call(client, f"http://127.0.0.1:{serve_port}/mcp/echo", token), (serving.pid,)),
-                Path_("fastmcp_proxy", http_call(client, f"http://127.0.0.1:{proxy_port}/mcp"), (fastmcp.pid,)),
+                Way("direct_stdio", direct.call, ()),
+                Way("jittrust_run", gated.call, (gated.process.pid, broker)),
+                Way("direct_http", http_call(client, upstream), ()),
+                Way("passthrough", http_call(client, f"http://127.0.0.1:{pass_port}/mcp"), (passing.pid,)),
+                Way(
+                    "jittrust_serve",
+                    http_call(client, f"http://127.0.0.1:{serve_port}/mcp/echo", token),
+                    (serving.pid,),
+                ),
+                Way("fastmcp_proxy", http_call(client, f"http://127.0.0.1:{proxy_port}/mcp"), (fastmcp.pid,)),
             ]
 
 
@@ -273,7 +287,10 @@ async def measure(seconds: float, rounds: int) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="jittrust-bench-"))
     best: dict[str, dict[str, Any]] = {}
     try:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client, paths(folder, client) as ways:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client,
+            paths(folder, client) as ways,
+        ):
             number = 0
             for way in ways:
                 for _ in range(20):
@@ -287,7 +304,10 @@ async def measure(seconds: float, rounds: int) -> dict[str, Any]:
                         cell = summary(latencies, wall, cpu_seconds(way.pids) - before)
                         key = "one_caller" if callers == 1 else "eight_callers"
                         known = best.setdefault(way.name, {}).get(key)
-                        if known is None or (cell["cpu_ms_per_call"], cell["p50_ms"]) < (known["cpu_ms_per_call"], known["p50_ms"]):
+                        if known is None or (cell["cpu_ms_per_call"], cell["p50_ms"]) < (
+                            known["cpu_ms_per_call"],
+                            known["p50_ms"],
+                        ):
                             best[way.name][key] = cell
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,10 @@
 """A minimal MCP server over HTTP (revision 2026-07-28), raw ASGI: what is measured is never the server.
 
-    python bench/peers/echo_http.py PORT
+python bench/peers/echo_http.py PORT
 """
 
 import sys
+from typing import Any
 
 import orjson
 import uvicorn
@@ -17,7 +18,7 @@ TOOL = {
 SERVER = {"name": "echo", "version": "1"}
 
 
-def answer(message):
+def answer(message: dict[str, Any]) -> dict[str, Any]:
     """The result of one request."""
     params = message.get("params") or {}
     match message["method"]:
@@ -39,7 +40,7 @@ def answer(message):
             return {"resultType": "complete", "content": [{"type": "text", "text": text}], "isError": False}
 
 
-async def app(scope, receive, send):
+async def app(scope: Any, receive: Any, send: Any) -> None:
     """One POST, one JSON answer."""
     if scope["type"] == "lifespan":
         while True:

@@ -1,10 +1,11 @@
 """The same echo server over stdio, standard library only.
 
-    python bench/peers/echo_stdio.py
+python bench/peers/echo_stdio.py
 """
 
 import json
 import sys
+from typing import Any
 
 TOOL = {
     "name": "echo",
@@ -14,7 +15,7 @@ TOOL = {
 }
 
 
-def answer(message):
+def answer(message: dict[str, Any]) -> dict[str, Any]:
     """The result of one request."""
     params = message.get("params") or {}
     match message["method"]:

@@ -1,6 +1,6 @@
 """FastMCP's own proxy with its default settings.
 
-    python bench/peers/fastmcp_proxy.py UPSTREAM_URL PORT
+python bench/peers/fastmcp_proxy.py UPSTREAM_URL PORT
 """
 
 import sys

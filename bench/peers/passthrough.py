@@ -1,10 +1,11 @@
 """A security-free pass-through, uvicorn and aiohttp: the least a Python proxy can cost.
 
-    UPSTREAM=http://127.0.0.1:9000/mcp python bench/peers/passthrough.py PORT
+UPSTREAM=http://127.0.0.1:9000/mcp python bench/peers/passthrough.py PORT
 """
 
 import os
 import sys
+from typing import Any
 
 import aiohttp
 import orjson
@@ -12,10 +13,10 @@ import uvicorn
 
 UPSTREAM = os.environ["UPSTREAM"]
 DROPPED = {b"host", b"content-length", b"connection", b"transfer-encoding", b"accept-encoding"}
-state = {}
+state: dict[str, Any] = {}
 
 
-async def app(scope, receive, send):
+async def app(scope: Any, receive: Any, send: Any) -> None:
     """Forward one POST."""
     if scope["type"] == "lifespan":
         while True:

@@ -1,0 +1,30 @@
+"""`python -m bench NAME [options]`: one campaign or measurement; each ends with one JSON object."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+NAMES = {
+    "gateway": "latency, throughput and CPU of a call: direct, run, serve, pass-through, FastMCP proxy",
+    "store": "commits a second beside the disk's floor",
+    "grant": "token, proof and pass checks beside one signature",
+    "race": "processes racing for one pass through a whole broker",
+    "races": "threads racing for one pass in the store",
+    "crash": "kill -9 of a whole broker under load",
+    "crash_store": "kill -9 of the store under load",
+}
+
+
+def main() -> int:
+    """Run the one that is named."""
+    if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
+        print("usage: python -m bench NAME [--json] [--help]\n")
+        print("\n".join(f"  {name:<12} {what}" for name, what in NAMES.items()))
+        return 2
+    name = sys.argv.pop(1)
+    return int(importlib.import_module(f"bench.{name}").main())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
