@@ -23,7 +23,7 @@ def main() -> int:
         print("\n".join(f"  {name:<12} {what}" for name, what in NAMES.items()))
         return 2
     name = sys.argv.pop(1)
-    return int(importlib.import_module(f"bench.{name}").main())
+    return importlib.import_module(f"bench.{name}").main() or 0
 
 
 if __name__ == "__main__":

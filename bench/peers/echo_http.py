@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 TOOL = {
     "name": "echo",
@@ -40,7 +41,7 @@ def answer(message: dict[str, Any]) -> dict[str, Any]:
             return {"resultType": "complete", "content": [{"type": "text", "text": text}], "isError": False}
 
 
-async def app(scope: Any, receive: Any, send: Any) -> None:
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """One POST, one JSON answer."""
     if scope["type"] == "lifespan":
         while True:

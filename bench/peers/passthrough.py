@@ -10,13 +10,14 @@ from typing import Any
 import aiohttp
 import orjson
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 UPSTREAM = os.environ["UPSTREAM"]
 DROPPED = {b"host", b"content-length", b"connection", b"transfer-encoding", b"accept-encoding"}
 state: dict[str, Any] = {}
 
 
-async def app(scope: Any, receive: Any, send: Any) -> None:
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Forward one POST."""
     if scope["type"] == "lifespan":
         while True:
