@@ -16,7 +16,7 @@ from typing import Any
 
 from jittrust.adapters.memory.commit import MemoryCommit
 from jittrust.adapters.memory.pin import MemoryPin
-from jittrust.adapters.memory.policy import MemoryPolicy
+from jittrust.adapters.memory.policy import MemoryPolicy, MemoryRule
 from jittrust.api.local.face import LocalFace
 from jittrust.broker.broker import Broker
 from jittrust.broker.grants import BrokerSecrets
@@ -28,6 +28,16 @@ from jittrust.ports import wire
 from jittrust.ports.approvals import Answer
 
 HERE = Path(__file__).parent
+# What an operator wrote, so that these scenarios do not hang on how the words of a goal are weighed.
+POLICY = (
+    MemoryRule("beside-tools", permits=True, holds=lambda asked: asked.resource_type in ("resource", "client")),
+    MemoryRule("asking", permits=True, holds=lambda asked: asked.resource.endswith("/ask_person")),
+    MemoryRule(
+        "saving",
+        permits=True,
+        holds=lambda asked: asked.resource.endswith("/save_note") and asked.facts["goal_stated"] is True,
+    ),
+)
 MODERN_META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientInfo": {"name": "probe", "version": "1"},
@@ -157,7 +167,7 @@ async def world(state: Path) -> AsyncIterator[World]:
     broker = await Broker.open(
         store=store,
         ledger=store,
-        policy=MemoryPolicy(),
+        policy=MemoryPolicy(POLICY),
         pin=MemoryPin("2468"),
         secrets=BrokerSecrets(b"p" * 32, "k1", lambda _: b"s" * 64),
         ledger_vkey=str(signer.key),

@@ -173,7 +173,8 @@ class Gate:
         self._has_tools = True
         self._envelope: Mapping[str, Json] | None = None
         self._pinned_at: float | None = None
-        self._stale = True
+        self._changes = 1  # how often the server's list is known to have changed, the first sight included
+        self._read = 0  # up to which of these changes it has been read
         self._verified = True
         self._pin_lock = asyncio.Lock()
         self._definitions: dict[str, list[Mapping[str, Json]]] = {}
@@ -266,7 +267,7 @@ class Gate:
     async def notice_from_server(self, message: Message) -> bool:
         """Whether a server's notification goes on to the client. A changed tool list is read and pinned before anybody hears of it."""
         if message.method == "notifications/tools/list_changed":
-            self._stale = True
+            self._changes += 1
             self._start(self._fresh())
         return message.method.startswith("notifications/")
 
@@ -710,7 +711,7 @@ class Gate:
         """
         now = asyncio.get_running_loop().time()
         if self._pinned_at is not None and now - self._pinned_at > self._settings.repin_s:
-            self._stale = True
+            self._changes += 1
         await self._fresh()
         if not self._verified:
             words = "the server changed its tools and does not list them"
@@ -718,22 +719,22 @@ class Gate:
 
     async def _fresh(self) -> None:
         """Read and pin the server's whole tool list, unless that was done since it last changed."""
-        if not self._stale or not self._has_tools:
+        if self._read >= self._changes or not self._has_tools:
             return
         async with self._pin_lock:
-            if not self._stale:
+            upto = self._changes
+            if self._read >= upto:
                 return
-            self._stale = False
             try:
                 found = await self._read_tools()
             except UnavailableError:
-                self._stale = True
                 # At first sight nothing is pinned and the broker refuses what it does not know; later an old pin must not stand in.
                 self._verified = self._pinned_at is None
                 return
             self._definitions = found
             await self._pin()
             self._verified = True
+            self._read = upto
             self._pinned_at = asyncio.get_running_loop().time()
 
     async def _read_tools(self) -> dict[str, list[Mapping[str, Json]]]:

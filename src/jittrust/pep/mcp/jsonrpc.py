@@ -198,6 +198,14 @@ def key_of(value: Json) -> str:
     return f"i{value}" if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
+def key_of_raw(raw: bytes | None) -> str:
+    """The key of an id that is raw JSON; empty when it is none that MCP allows."""
+    try:
+        return "" if raw is None else key_of(strict_json.parse(raw))
+    except BadInputError:
+        return ""
+
+
 def guess_id(head: bytes, tail: bytes = b"") -> bytes | None:
     """Raw JSON of the id of a message that may not be parsed (too large, broken), for an error reply; None where none is plain to see.
 

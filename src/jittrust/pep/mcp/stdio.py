@@ -447,8 +447,8 @@ class StdioBridge:
             _say(
                 f"the server printed a line that is no MCP message [{code}], skipped ({self._bad_lines} so far): {shown}"
             )
-        if id_ is not None:
-            key = jsonrpc.read_message(b'{"jsonrpc":"2.0","method":"-","id":' + id_ + b"}").key
+        key = jsonrpc.key_of_raw(id_)
+        if key:
             words = "the server's answer could not be read"
             self._from_server.settle(
                 key, UnavailableError("upstream_malformed", words, f"It is no well-formed message: {code}.")
