@@ -22,6 +22,7 @@ from tests.contract.stores import NOW, ORIGIN, SIGNER, begin, lane, mission, pin
 
 from jittrust.adapters.files.fence import FileFence
 from jittrust.adapters.sqlite.commit import SqliteCommit
+from jittrust.adapters.sqlite.committer import MOST_WAITING
 from jittrust.adapters.sqlite.ledger_file import LedgerFile
 from jittrust.adapters.sqlite.schema import MIGRATIONS, open_database
 from jittrust.core.errors import (
@@ -466,14 +467,23 @@ async def test_behind_a_hung_disk_every_caller_is_told_in_time_and_what_was_not_
 
 
 async def test_too_many_waiting_are_refused_at_once(tmp_path: Path) -> None:
-    store = raw_store(tmp_path / "state")
-    outcomes = await asyncio.gather(
-        *(store.commit(Change((), (record(n=n),))) for n in range(6000)), return_exceptions=True
-    )
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    fence = SlowFence(state)
+    store = SqliteCommit.open(state / "store.db", signer=SIGNER, origin=ORIGIN, fence=fence, clock=lambda: NOW)
+    fence.hang = True
+    first = asyncio.create_task(store.commit(Change((), (record(),))))
+    await asyncio.sleep(0.05)
+    tasks = [asyncio.create_task(store.commit(Change((), (record(n=n),)))) for n in range(MOST_WAITING + 100)]
+    await asyncio.sleep(0)
+    fence.hang = False
 
-    done = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
-    assert all(isinstance(outcome, UnavailableError) for outcome in outcomes if isinstance(outcome, BaseException))
-    assert len(done) == len(await paged(store)) >= 4096
+    outcomes = await asyncio.gather(first, *tasks, return_exceptions=True)
+
+    refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert len(refused) == 100
+    assert all(isinstance(outcome, UnavailableError) for outcome in refused)
+    assert len(await paged(store)) == MOST_WAITING + 1
     await store.close()
 
 
