@@ -181,6 +181,16 @@ class World:
         """Put the mission where a test needs it."""
         await self.broker.state.change([PutMission(replace(mission, state=state), mission.generation)], [])
 
+    async def paid(self) -> dict[str, list[tuple[int, int]]]:
+        """What the ledger says was spent: by grant, the number of the pass and the price of each use and refusal."""
+        spent: dict[str, list[tuple[int, int]]] = {}
+        for entry in await self.ledger.entries(0, 1_000_000):
+            record = json.loads(entry)
+            if record["kind"] in ("use", "refusal"):
+                grant = record["grant"]
+                spent.setdefault(grant["id"], []).append((grant["seq"], grant["price"]))
+        return spent
+
     async def records(self, kind: str = "") -> list[dict[str, Json]]:
         """What the ledger holds."""
         found = [json.loads(entry) for entry in await self.ledger.entries(0, 1_000_000)]
@@ -195,10 +205,8 @@ async def world(**more: object) -> World:
 
 def rules_that(permits: Sequence[str] = (), forbids: Sequence[str] = ()) -> MemoryPolicy:
     """A policy that names tools."""
-    names = [(name, True) for name in permits] + [(name, False) for name in forbids]
-    return MemoryPolicy(
-        [
-            MemoryRule(f"{'p' if yes else 'f'}-{name}", yes, lambda q, name=name: q.resource == f"srv/{name}")
-            for name, yes in names
-        ]  # type: ignore[misc]
-    )
+
+    def rule(name: str, *, yes: bool) -> MemoryRule:
+        return MemoryRule(f"{'p' if yes else 'f'}-{name}", yes, lambda question: question.resource == f"srv/{name}")
+
+    return MemoryPolicy([*(rule(name, yes=True) for name in permits), *(rule(name, yes=False) for name in forbids)])

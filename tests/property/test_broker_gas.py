@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.model.world import MAIL, World, allowing, world
 
+from jittrust.core.approval import ApprovalState
 from jittrust.core.response.session import SessionState
 from jittrust.ports.decision_point import Passage
 
@@ -27,11 +28,10 @@ async def _play(steps: list[tuple[str, int, int, bool]]) -> World:
     before: dict[str, int] = {}
     for tool, which, wait, yes in steps:
         w.clock.now += wait
-        arguments = {"read_file": {"path": f"{which}"}, "send_mail": {**MAIL, "body": f"{which}"}}.get(
-            tool, {"id": f"{which}"}
-        )
+        mail = {**MAIL, "body": f"{which}"}
+        arguments = mail if tool == "send_mail" else {"path": f"{which}"} if tool == "read_file" else {"id": f"{which}"}
         decision = await w.call(tool, arguments)
-        if decision.approval is not None and yes and decision.approval.answered == 0:
+        if decision.approval is not None and yes and decision.approval.state is ApprovalState.WAITING:
             await w.yes(decision.approval)
         for grant in w.broker.state.grants.values():
             assert 0 <= grant.gas_left <= before.get(grant.id, grant.gas_limit)
@@ -44,12 +44,7 @@ async def _play(steps: list[tuple[str, int, int, bool]]) -> World:
 def test_what_the_ledger_says_was_paid_is_what_the_grants_lost(steps: list[tuple[str, int, int, bool]]) -> None:
     async def story() -> None:
         w = await _play(steps)
-        records = await w.records()
-        paid: dict[str, int] = {}
-        for record in records:
-            if record["kind"] in ("use", "refusal"):
-                grant = record["grant"]
-                paid[grant["id"]] = paid.get(grant["id"], 0) + grant["price"]  # type: ignore[index,call-overload,operator]
+        paid = {grant: sum(price for _, price in uses) for grant, uses in (await w.paid()).items()}
         assert paid == {g.id: g.gas_limit - g.gas_left for g in w.broker.state.grants.values()}
 
     asyncio.run(story())

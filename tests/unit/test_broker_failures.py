@@ -162,13 +162,12 @@ async def test_five_hundred_calls_at_once_on_one_mission_keep_the_gas_exact() ->
 
     decisions = await asyncio.gather(*(w.call("read_file", {"path": f"{n % 7}"}) for n in range(500)))
 
-    uses = [r for r in await w.records() if r["kind"] in ("use", "refusal")]
-    paid = sum(u["grant"]["price"] for u in uses)  # type: ignore[index,call-overload]
-    grants = w.broker.state.grants.values()
-    assert len(uses) == len(decisions) == 500
-    assert paid == sum(g.gas_limit - g.gas_left for g in grants)
-    assert all(g.gas_left >= 0 for g in grants)
-    assert len({(u["grant"]["id"], u["grant"]["seq"]) for u in uses}) == 500  # type: ignore[index,call-overload]
+    spent = await w.paid()
+    assert sum(len(uses) for uses in spent.values()) == len(decisions) == 500
+    for grant in w.broker.state.grants.values():
+        uses = spent[grant.id]
+        assert sum(price for _, price in uses) == grant.gas_limit - grant.gas_left
+        assert len({seq for seq, _ in uses}) == len(uses)
     assert await memory_is_what_the_store_says(w)
 
 
