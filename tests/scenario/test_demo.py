@@ -91,7 +91,7 @@ def test_the_last_line_says_how_each_story_ended_and_that_the_ledger_is_whole(
 
 
 def test_the_benign_mission_asks_nobody_and_pays_one_invoice(told: tuple[Path, list[dict[str, Any]]]) -> None:
-    data = told[0] / "benign"
+    data = told[0] / "worlds" / "benign"
 
     assert [call["verdict"] for call in calls_of(told, "benign")] == ["allow"] * 5
     assert [one.call for one in world.done(data)][-1] == "payments.pay_invoice"
@@ -101,7 +101,7 @@ def test_the_benign_mission_asks_nobody_and_pays_one_invoice(told: tuple[Path, l
 def test_of_a_hijacked_mission_nothing_reaches_the_servers_but_reads_of_what_the_goal_can_need(
     told: tuple[Path, list[dict[str, Any]]],
 ) -> None:
-    data, calls = told[0] / "hijacked", calls_of(told, "hijacked")
+    data, calls = told[0] / "worlds" / "hijacked", calls_of(told, "hijacked")
     orders = [call["call"] for call in calls if call["who"] == "document"]
 
     assert FORBIDDEN & {one.call for one in world.done(data)} == set()
@@ -131,14 +131,14 @@ def test_an_old_pass_in_a_thiefs_hands_ends_the_grant_and_the_ledger_says_so(
     ]
     assert calls[4]["reasons"] == ["pass_reused"]
     assert calls[5]["reasons"] == ["grant_not_active"]
-    assert len(world.done(told[0] / "stolen_pass")) == 3
+    assert len(world.done(told[0] / "worlds" / "stolen_pass")) == 3
 
 
 def test_the_kept_ledger_verifies_with_the_public_command_and_holds_every_call(
     told: tuple[Path, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "jittrust.apps.cli.main", "audit"]
-    state = ["--state", str(told[0] / "state")]
+    state = ["--state", str(told[0])]
     checked = subprocess.run([*command, "verify", *state, "--json"], capture_output=True, text=True, check=True)
     exported = tmp_path / "ledger.jsonl"
     subprocess.run([*command, "export", *state, "--out", str(exported)], capture_output=True, text=True, check=True)

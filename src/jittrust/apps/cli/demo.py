@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from jittrust.apps.cli.failure import DONE, REFUSED
 from jittrust.apps.cli.reach import person
+from jittrust.apps.state_dir import make_private
 from jittrust.core.errors import BadInputError
 from jittrust.core.model import Json
 
@@ -47,20 +48,20 @@ def demo(state: Path | None = None, *, as_json: bool = False, keep: bool = False
     found = examples()
     teller: Teller = JsonTeller() if as_json else TextTeller()
     with _folder(state, keep=keep) as folder, _no_child_left():
-        broker = folder / "state"
-        broker.mkdir(mode=0o700)
+        worlds = folder / "worlds"
+        worlds.mkdir(mode=0o700)
         try:
-            ends = asyncio.run(_lived(broker, folder, found, teller))
+            ends = asyncio.run(_lived(folder, worlds, found, teller))
         except asyncio.CancelledError:
             return _TERMINATED
-        ledger = verified(broker)
+        ledger = verified(folder)
         kept = folder if keep or state is not None else None
         teller.close(ends, ledger, _next_steps(kept))
     good = all(end.as_told for end in ends) and ledger["verified"] is True
     return DONE if good else REFUSED
 
 
-async def _lived(state: Path, folder: Path, examples: Path, teller: Teller) -> Sequence[StoryEnd]:
+async def _lived(state: Path, worlds: Path, examples: Path, teller: Teller) -> Sequence[StoryEnd]:
     from jittrust.apps.demo.stage import open_stage
     from jittrust.apps.demo.stories import benign, hijacked, stolen_pass
 
@@ -69,7 +70,7 @@ async def _lived(state: Path, folder: Path, examples: Path, teller: Teller) -> S
     if task is not None:
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, task.cancel)
-    async with open_stage(state, folder, examples, person()) as stage:
+    async with open_stage(state, worlds, examples, person()) as stage:
         return [await story(stage, teller) for story in (benign, hijacked, stolen_pass)]
 
 
@@ -103,8 +104,8 @@ def _next_steps(kept: Path | None) -> Sequence[tuple[str, str]]:
     if kept is None:
         return own
     return [
-        (f"jittrust log -n 100 --state {kept / 'state'}", "every decision of the stories"),
-        (f"jittrust audit verify --state {kept / 'state'}", "the ledger once more, by yourself"),
+        (f"jittrust log -n 100 --state {kept}", "every decision of the stories"),
+        (f"jittrust audit verify --state {kept}", "the ledger once more, by yourself"),
         own[0],
     ]
 
@@ -119,8 +120,7 @@ def _folder(state: Path | None, *, keep: bool) -> Iterator[Path]:
                 f"{folder} is not empty, and the demo touches nothing of yours",
                 "Name a new folder, or leave --state out.",
             )
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield folder
+        yield make_private(folder)
         return
     folder = Path(tempfile.mkdtemp(prefix="jittrust-demo-"))
     try:
