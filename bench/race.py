@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from jittrust.core.grant.grant import PassBinding, Shown
 from jittrust.core.ledger.checkpoint import LedgerKey
 from jittrust.core.ledger.verify import LedgerVerified, verify
 from jittrust.core.mission.mission import GoalSource
-from jittrust.core.model import Action, Evaluation, Resource, Subject, SubjectKind
+from jittrust.core.model import Action, Evaluation, Json, Resource, Subject, SubjectKind
 from jittrust.core.units import Gas, Instant, Seconds
 from jittrust.ports.decision_point import Outcome, Passage, Settled
 from jittrust.ports.driving import Driving
@@ -39,7 +40,7 @@ from jittrust.ports.missions import NewMission
 from jittrust.ports.registry import Attachment
 
 JKT = "A" * 43
-TOOLS = [
+TOOLS: list[Mapping[str, Json]] = [
     {
         "name": "echo",
         "description": "Echo a text.",
