@@ -58,7 +58,10 @@ class MissionFileEntry(_Part):
     tool: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}/\S(.{0,1022}\S)?$", description="`server/name`, exactly; no pattern."
     )
-    action: Literal["tools/call", "resources/read", "prompts/get"] = "tools/call"
+    action: Literal[
+        "tools/call", "resources/read", "prompts/get", "resources/subscribe", "resources/unsubscribe",
+        "completion/complete", "sampling/createMessage", "elicitation/create", "roots/list",
+    ] = "tools/call"  # fmt: skip
     resource: Annotated[str, AfterValidator(_pattern)] = ""
     constraints: Annotated[dict[str, Any], AfterValidator(_schema)] = Field(default_factory=dict)
     uses: int | None = Field(default=None, ge=1, le=1_000_000)

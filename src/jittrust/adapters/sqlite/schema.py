@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -99,6 +100,8 @@ def open_database(path: Path, migrations: tuple[str, ...] = MIGRATIONS) -> sqlit
             `store_not_durable` (the file system or the library does not keep WAL with full synchronisation), `store_unavailable`.
     """
     _check_header(path, len(migrations))
+    with contextlib.suppress(OSError):
+        path.touch(mode=0o600)  # SQLite would make it readable by all; its journal takes over the rights of the file
     try:
         db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S, check_same_thread=False)
     except sqlite3.Error as bad:

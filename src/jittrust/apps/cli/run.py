@@ -152,4 +152,6 @@ async def _run(options: RunOptions) -> int:
 
     async with reach(state_of(Path(options.state) if options.state else None)) as driving:
         gate = GateSettings(server=options.server, person=person(), goal=options.goal, observe=options.observe)
-        return await run_stdio(options.command, dict(os.environ), driving, StdioOptions(gate))
+        # The server gets the environment of the client, without what is ours: tokens of hooks and clients are no business of a server.
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("JITTRUST_")}
+        return await run_stdio(options.command, environ, driving, StdioOptions(gate))
