@@ -222,7 +222,8 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.loop = asyncio.Runner()
-        self.folder = Path(tempfile.mkdtemp())
+        memory = Path("/dev/shm")  # this is about what is said, not about what a disk keeps
+        self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
         self.model = Model()
         self.memory: MemoryCommit = self.loop.run(memory_store(self.folder).__aenter__())
         self.opened = self.enter()
