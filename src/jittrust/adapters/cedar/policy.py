@@ -103,9 +103,9 @@ class CedarPolicy:
                 self._named.setdefault(name, []).append(at)
             if not names:
                 self._everywhere.append(at)
-        self._slices: _Bounded[frozenset[int], cedarpy.PolicySet] = _Bounded(MOST_HANDLES)
-        self._entities: _Bounded[tuple[str, ...], cedarpy.Entities] = _Bounded(MOST_HANDLES)
-        self._answers: _Bounded[bytes, PolicyAnswer] = _Bounded(MOST_ANSWERS)
+        self._slices: _LeastUsed[frozenset[int], cedarpy.PolicySet] = _LeastUsed(MOST_HANDLES)
+        self._entities: _LeastUsed[tuple[str, ...], cedarpy.Entities] = _LeastUsed(MOST_HANDLES)
+        self._answers: _LeastUsed[bytes, PolicyAnswer] = _LeastUsed(MOST_ANSWERS)
 
     @classmethod
     def load(cls, file: Path | None = None) -> CedarPolicy:
@@ -174,7 +174,7 @@ class CedarPolicy:
         )
 
 
-class _Bounded(Generic[K, V]):
+class _LeastUsed(Generic[K, V]):
     """A cache that forgets what was used longest ago."""
 
     def __init__(self, most: int) -> None:
