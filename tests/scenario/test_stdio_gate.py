@@ -243,13 +243,13 @@ async def test_what_carries_little_risk_is_confirmed_in_the_client_and_recorded_
 ) -> None:
     line = await here.gate(gate={"goal": "Look at the weather", "wait_s": 0.1})
     await line.begin(elicitation={"form": {}})
-    number = await line.start("tools/call", name="slow", arguments={"seconds": 0})
+    number = await line.start("tools/call", name="ask_person", arguments={"n": 1})
     form = await line.read()
     said = {"action": "accept", "content": {"approve": approve}}
     await line.send(json.dumps({"jsonrpc": "2.0", "id": form["id"], "result": said}).encode())
     answer = await line.answer(number)
     modern = await here.gate(gate={"wait_s": 0.1})
-    call: dict[str, Any] = {"name": "slow", "arguments": {"seconds": 0.01}}
+    call: dict[str, Any] = {"name": "ask_person", "arguments": {"n": 2}}
     asked = (await modern.modern("tools/call", FORMS, **call))["result"]
     state, answers = asked["requestState"], {"jittrust": said}
     done = await modern.modern("tools/call", FORMS, **call, inputResponses=answers, requestState=state)
@@ -261,27 +261,35 @@ async def test_what_carries_little_risk_is_confirmed_in_the_client_and_recorded_
     answered = [record for record in await here.records("approval") if record["state"] in ("approved", "denied")]
     assert [record["confirmed_by"] for record in answered] == ["client", "client"]
     if approve:
-        assert (text(answer), text(done)) == ("slow done", "slow done")
+        assert (text(answer), text(done)) == ("ask_person done", "ask_person done")
     else:
         assert decided(answer)["code"] == decided(done)["code"] == "approval_denied"
     assert len(here.effects()) == (2 if approve else 0)
 
 
+async def says_yes(here: World) -> None:
+    """A person who approves whatever is asked."""
+    while True:
+        for approval in await here.broker.driving.approvals.waiting():
+            await here.answer(approval, approve=True)
+        await asyncio.sleep(0.02)
+
+
 async def test_what_a_server_asks_of_the_client_passes_under_judgement_in_both_revisions(here: World) -> None:
+    approver = asyncio.create_task(says_yes(here))
     line = await here.gate(gate=READ)
     await line.begin(elicitation={})
-    number = await line.start("tools/call", name="ask_person", arguments={})
+    number = await line.start("tools/call", name="read_mood", arguments={})
     form = await line.read()
     await line.send(b'{"jsonrpc":"2.0","id":"ask-1","result":{"action":"accept","content":{"mood":"fine"},"x":1.0}}')
     answer = await line.answer(number)
     await line.leave()
     line = await here.gate(gate=READ)
-    asked = await line.modern("tools/call", FORMS, name="ask_person", arguments={})
+    asked = await line.modern("tools/call", {}, name="read_mood", arguments={})
     said = {"q": {"action": "accept", "content": {"mood": "fine"}}}
-    done = await line.modern(
-        "tools/call", FORMS, name="ask_person", arguments={}, inputResponses=said, requestState="up-1"
-    )
+    done = await line.modern("tools/call", {}, name="read_mood", arguments={}, inputResponses=said, requestState="up-1")
     await line.leave()
+    approver.cancel()
 
     assert (form["id"], form["method"]) == ("ask-1", "elicitation/create")
     assert json.loads(text(answer))["content"] == {"mood": "fine"}
@@ -316,6 +324,32 @@ async def test_a_tool_whose_definition_changes_is_blocked_also_when_it_changes_b
     assert [effect for effect in here.effects() if effect.startswith("read_note")] == ['read_note {"name": "a"}']
 
 
+async def test_a_definition_that_changes_without_a_word_is_found_before_the_next_call(here: World) -> None:
+    line = await here.gate("silent", gate=QUICK | {"repin_s": 0})
+    await line.begin()
+    before = await line.call("read_note", name="a")
+    await line.call("flip")
+    after = await line.call("read_note", name="b")
+    await line.leave()
+
+    assert text(before).startswith("note a")
+    assert decided(after)["code"] == "tool_unavailable"
+    assert 'read_note {"name": "b"}' not in here.effects()
+
+
+async def test_a_server_that_shows_the_gate_one_list_and_the_client_another_lists_and_runs_neither(here: World) -> None:
+    line = await here.gate("alternates", gate=QUICK)
+    await line.begin()
+    listed = [tool["name"] for tool in (await line.ask("tools/list"))["result"]["tools"]]
+    answer = await line.call("read_note", name="a")
+    await line.leave()
+
+    assert "read_note" not in listed
+    assert "slow" in listed
+    assert decided(answer)["code"] == "tool_unavailable"
+    assert here.effects() == []
+
+
 async def test_the_client_hears_when_the_mission_changes_what_is_listed(here: World) -> None:
     line = await here.gate()
     await line.begin()
@@ -335,9 +369,19 @@ async def test_in_the_stateless_revision_subscribers_hear_it_under_their_subscri
     line = await here.gate()
     assert (await line.modern("tools/list"))["result"]["cacheScope"] == "private"
     meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
-    await line.start("subscriptions/listen", notifications={"toolsListChanged": True}, _meta=meta)
-    await line.read()  # this server knows no subscriptions and says so
+    number = await line.start("subscriptions/listen", notifications={"toolsListChanged": True}, _meta=meta)
+    taken = await line.read()
+    await here.broker.driving.missions.say("dana", "Read the note a", GoalSource.MISSION_START, "")
+    heard = await line.read()
+    await line.notice("notifications/cancelled", requestId=number)
+    alive = await line.modern("tools/call", name="read_note", arguments={"name": "a"})
     await line.leave()
+
+    subscription = {"io.modelcontextprotocol/subscriptionId": number}
+    assert taken["method"] == "notifications/subscriptions/acknowledged"
+    assert taken["params"] == {"_meta": subscription, "notifications": {"toolsListChanged": True}}
+    assert (heard["method"], heard["params"]["_meta"]) == ("notifications/tools/list_changed", subscription)
+    assert text(alive).startswith("note a")
 
 
 # --- bad servers -------------------------------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def test_a_tool_call_asks_about_the_tool_of_its_server_with_its_arguments() -> N
     assert (made.action.name, made.resource.type, made.resource.id) == ("tools/call", "tool", "files/read")
     assert made.arguments == {"path": "/a", "n": [1, 2]}
     assert made.subject == WHO
-    assert made.text == 'read {"path": "/a", "n": [1, 2]}'
+    assert made.text == '{"path": "/a", "n": [1, 2]}'
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 Every call that takes effect is noted in DIR/effects. Misbehaviours: `garbage` (prints what is no message), `dies` (the tool `die` ends it),
 `flood` (ten thousand log notifications before an answer), `huge` (the tool `huge` answers with 10 MB), `malformed` (the tool `bad` answers
-with duplicate members), `stubborn` (ignores the end of its input and SIGTERM), `mute` (never answers tools/list).
+with duplicate members), `stubborn` (ignores the end of its input and SIGTERM), `mute` (never answers tools/list),
+`silent` (changes its list without a word), `alternates` (shows another list every time).
 """
 
 # ruff: noqa: ANN401, FBT001 - JSON is whatever it is
@@ -53,6 +54,7 @@ def tools() -> list[dict[str, Any]]:
         tool("save_note", "Save a note.", read=False, name=text, text=text),
         tool("slow", "Read slowly.", read=True, seconds={"type": "number"}),
         tool("flip", "Read the state of the listing.", read=True),
+        tool("read_mood", "Read the mood of a note.", read=True),
         tool("ask_person", "Read what the person says.", read=True),
         *(tool(name, "Read.", read=True) for name in ("die", "huge", "bad", "never")),
     ]
@@ -91,13 +93,14 @@ def answer_tool(id_: Any, params: dict[str, Any], modern: bool) -> None:
         os._exit(7)
     if name == "flip":
         STATE["flipped"] = not STATE["flipped"]
-        say({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
+        if "silent" not in HOW:
+            say({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
     if name == "bad":
         say('{"jsonrpc":"2.0","id":' + json.dumps(id_) + ',"result":{"content":[],"content":[]}}')
         return
     if name == "huge":
         text = "x" * 10_000_000
-    if name == "ask_person":
+    if name == "read_mood":
         ASKED["ask-1"] = [id_]
         form = {
             "message": "How are you?",
@@ -162,6 +165,8 @@ def handle(message: dict[str, Any]) -> None:
     elif method == "tools/list":
         if "mute" in HOW:
             return
+        if "alternates" in HOW and "cursor" not in params:
+            STATE["flipped"] = not STATE["flipped"]
         listed, cursor = tools(), params.get("cursor")
         page = listed[4:] if cursor == "2" else listed[:4]
         more = {} if cursor == "2" else {"nextCursor": "2"}

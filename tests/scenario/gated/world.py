@@ -31,7 +31,6 @@ HERE = Path(__file__).parent
 # What an operator wrote, so that these scenarios do not hang on how the words of a goal are weighed.
 POLICY = (
     MemoryRule("beside-tools", permits=True, holds=lambda asked: asked.resource_type in ("resource", "client")),
-    MemoryRule("asking", permits=True, holds=lambda asked: asked.resource.endswith("/ask_person")),
     MemoryRule(
         "saving",
         permits=True,

@@ -168,6 +168,7 @@ class Gate:
         self._goal_stated = False
         self._goal_refused = 0
         self._generation = -1
+        self._mission = ""
         self._goal_lock = asyncio.Lock()
         self._opened = False  # the client may be told things
         self._has_tools = True
@@ -219,10 +220,10 @@ class Gate:
                     await self._rejoin()
                 continue
             self._goal_stated = now.goal_stated
-            if now.generation == self._generation:
+            if (now.mission, now.generation) == (self._mission, self._generation):
                 await asyncio.sleep(0)
                 continue
-            self._generation = now.generation
+            self._mission, self._generation = now.mission, now.generation
             with contextlib.suppress(JitError):
                 await self._show_again()
 
@@ -233,7 +234,7 @@ class Gate:
         )
         joined = await self._ports.registry.attach(attachment)
         self._attached = joined.id
-        self._goal_stated, self._generation = joined.goal_stated, joined.generation
+        self._goal_stated, self._mission, self._generation = joined.goal_stated, joined.mission, joined.generation
 
     async def _rejoin(self) -> None:
         """A broker that was started again does not know this session; tell it everything once more."""
@@ -421,7 +422,9 @@ class Gate:
         return Shown(PassBinding.GATEWAY, attachment=self._attached)
 
     def _noticed(self, decision: Decision, shown: Shown | None) -> None:
-        if decision.mission and shown is None and decision.generation != self._generation:
+        now = (decision.mission, decision.generation)
+        if decision.mission and shown is None and now != (self._mission, self._generation):
+            self._mission, self._generation = now
             self._start(self._show_again())
 
     async def _let_out(self, call: _Call, decision: Decision, forward: Forward) -> Handled:
@@ -695,6 +698,11 @@ class Gate:
             method, raw, params, server=self._settings.server, subject=self.subject, evaluation_id=fresh_id()
         )
         decision = await self._evaluate(ask, None)
+        if decision.passage is Passage.ASK and decision.approval is not None:
+            waited = Seconds(self._settings.wait_s)
+            answered = await self._ports.approvals.wait(decision.approval.id, waited)
+            if answered.state is ApprovalState.APPROVED:
+                decision = await self._evaluate(replace(ask, id=fresh_id()), None)
         if decision.passage is Passage.FORWARD:
             # Settled at once: what comes back is the client's own word to its server, nothing that the agent reads.
             await self._settle(decision, Outcome(Settled.COMPLETE))
@@ -892,9 +900,8 @@ def _goal_form(*, modern: bool) -> Mapping[str, Json]:
 
 def _approval_form(approval: Approval, *, modern: bool) -> Mapping[str, Json]:
     approve: dict[str, Json] = {"type": "boolean", "title": "Let this one call through", "default": False}
-    target = translate.safe_text(approval.target, 120)
     form: dict[str, Json] = {
-        "message": f"jittrust: the agent wants to call {target}: {translate.safe_text(approval.text, 800)} Let it through?",
+        "message": f"jittrust: the agent wants to do this, once: {translate.safe_text(approval.text, 800)}",
         "requestedSchema": {"type": "object", "properties": {"approve": approve}, "required": ["approve"]},
     }
     return form | ({"mode": "form"} if modern else {})

@@ -27,6 +27,7 @@ from jittrust.ports.driving import Driving
 
 _CHUNK = 256 * 1024
 _HEAD, _TAIL = 8192, 2048
+_METHOD_UNKNOWN = str(jsonrpc.METHOD_NOT_FOUND).encode()
 _SECRET_LIKE = re.compile(r"[A-Za-z0-9+/_=-]{24,}")
 
 
@@ -184,10 +185,12 @@ class PipeWriter(asyncio.Protocol):
         self._transport.write(line + b"\n")
         await self._free.wait()
 
-    def close(self) -> None:
-        """Send what is buffered, then close."""
+    async def close(self) -> None:
+        """Send what is buffered, for at most a second, then close."""
         if self._transport is not None:
             self._transport.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.broken.wait(), 1.0)
 
 
 @dataclass(slots=True)
@@ -390,11 +393,23 @@ class StdioBridge:
                 self._from_server.awaited.pop(message.key, None)
 
         try:
-            handled = await self.gate.handle(message, None, self, forward)
-            self._listens.pop(message.key, None)
-            await self._writer.write(handled.reply)
+            reply = (await self.gate.handle(message, None, self, forward)).reply
+            if message.key in self._listens and _METHOD_UNKNOWN in reply:
+                await self._listen(message)
+            await self._writer.write(reply)
+        except Exception as error:  # noqa: BLE001 - whatever it is: the client must not wait for ever, and the gate stays alive
+            _say(f"a call failed inside jittrust: {error!r}")
+            broken = UnavailableError("gate_broken", "the call failed inside jittrust", "Tell the user.")
+            await self._writer.write(jsonrpc.failure_reply(message.id, broken))
         finally:
             self._listens.pop(message.key, None)
+
+    async def _listen(self, message: Message) -> None:
+        """Serve a subscription of our own for a server that knows none: its tool list changes with the mission all the same."""
+        subscription = {jsonrpc.MCP_META + "subscriptionId": message.body["id"]}
+        taken: dict[str, Json] = {"_meta": subscription, "notifications": {"toolsListChanged": True}}
+        await self._writer.write(jsonrpc.notification("notifications/subscriptions/acknowledged", taken))
+        await asyncio.Event().wait()  # until the client cancels it, or leaves
 
     async def _client_notice(self, message: Message) -> None:
         if message.method == "notifications/cancelled":
@@ -514,7 +529,7 @@ class StdioBridge:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.gate.close()
-        self._writer.close()
+        await self._writer.close()
         if self._bad_lines:
             _say(f"lines of the server that were skipped: {self._bad_lines}")
 
@@ -578,6 +593,10 @@ async def _bridge(server: asyncio.subprocess.Process, ports: Driving, options: S
             await _until(stopped, bridge.drain())
         if stopped.done():
             return 128 + stopped.result()
+        for reading in (from_client, from_server):
+            if reading.done() and (fault := reading.exception()) is not None:
+                _say(f"reading failed inside jittrust: {fault!r}")
+                return 1
         if from_client.done() or broken.done():
             return 0
         return await _server_ended(server, bridge)

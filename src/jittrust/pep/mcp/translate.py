@@ -156,7 +156,7 @@ def to_evaluation(
         Resource(kind, f"{server}/{name}"),
         arguments,
         digest,
-        f"{safe_text(name, 120)} {shown_arguments(arguments)}" if arguing else safe_text(name, TEXT_LIMIT),
+        shown_arguments(arguments) if arguing else "",
     )
 
 
