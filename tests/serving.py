@@ -9,11 +9,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -26,6 +26,8 @@ from jittrust.core.units import Gas, Seconds
 from jittrust.ports.driving import Driving
 from jittrust.ports.grants import IssuedGrant, NewGrant
 from jittrust.ports.missions import NewMission
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,17 @@ class Running:
 
     async def records(self) -> list[dict[str, Any]]:
         """Everything in the ledger."""
+        found: list[dict[str, Any]] = []
         async with self.person() as driving:
-            return [json.loads(leaf) for leaf in await driving.ledger.entries(-1, 1000)]
+            while page := await driving.ledger.entries(len(found), 1000):
+                found += (json.loads(leaf) for leaf in page)
+        return found
 
 
 @contextmanager
-def gateway(folder: Path, servers: Mapping[str, Mapping[str, Any]], **settings: Any) -> Iterator[Running]:
+def gateway(
+    folder: Path, servers: Mapping[str, Mapping[str, Any]], **settings: Mapping[str, object]
+) -> Iterator[Running]:
     """Starts `jittrust serve` with these servers and ends it with SIGTERM; it must then end well and in time."""
     folder.mkdir(parents=True, exist_ok=True)
     state, config, log = folder / "state", folder / "jittrust.yaml", folder / "log"
@@ -147,6 +154,6 @@ def http_server(command: Sequence[str]) -> Iterator[str]:
             process.terminate()
 
 
-def now(work: Any) -> Any:
+def now(work: Coroutine[Any, Any, T]) -> T:
     """Runs a coroutine from a test that is none."""
     return asyncio.run(work)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
 
 import pytest
 
+from jittrust.core.model import Json
 from jittrust.pep.mcp.http_wire import (
     Era,
     WireRefusal,
@@ -23,7 +23,7 @@ from jittrust.pep.mcp.jsonrpc import Message, read_message
 META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
 
 
-def call(**params: Any) -> Message:
+def call(**params: object) -> Message:
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"_meta": META, "name": "pay", **params}}
     return read_message(json.dumps(body).encode())
 
@@ -105,7 +105,7 @@ def test_a_body_with_the_modern_envelope_is_modern_whatever_the_header_says() ->
     assert era_of({"mcp-protocol-version": "2031-01-01"}, None) is Era.MODERN
 
 
-SCHEMA = {
+SCHEMA: dict[str, Json] = {
     "properties": {
         "region": {"type": "string", "x-mcp-header": "Region"},
         "where": {"properties": {"row": {"type": "integer", "x-mcp-header": "Row"}}},

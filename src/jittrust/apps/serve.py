@@ -29,6 +29,7 @@ from jittrust.api.health import Health
 from jittrust.api.local.face import LocalFace
 from jittrust.apps.cli.reach import person
 from jittrust.apps.guard import LOOPBACK_NAMES, HostGuard
+from jittrust.apps.http_protocol import BoundedHttp
 from jittrust.apps.settings import ServerSettings, Settings
 from jittrust.apps.state_dir import make_private
 from jittrust.apps.wiring import Wired, open_broker
@@ -217,7 +218,7 @@ async def _serve(settings: Settings, *, as_json: bool, development: bool) -> int
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with opened(settings, development=development) as (server, listener, serving):
+    async with opened(settings, development=development) as (server, mcp, listener, serving):
         running = asyncio.create_task(server.serve(sockets=[listener]))
         stopping = asyncio.create_task(stop.wait())
         # The socket listens already: a caller that comes before the first turn of the server waits in its queue.
@@ -227,6 +228,7 @@ async def _serve(settings: Settings, *, as_json: bool, development: bool) -> int
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         server.should_exit = True
+        await mcp.stop()
         await running
     structlog.get_logger().info("stopped")
     return 0
@@ -252,8 +254,8 @@ def _say(text: str) -> None:
 @contextlib.asynccontextmanager
 async def opened(
     settings: Settings, *, development: bool
-) -> AsyncIterator[tuple[StoppableServer, socket.socket, Serving]]:
-    """Everything in one process, ready to accept: the server, its socket, and what to tell."""
+) -> AsyncIterator[tuple[StoppableServer, McpEndpoint, socket.socket, Serving]]:
+    """Everything in one process, ready to accept: the server, its endpoint and socket, and what to tell."""
     log = structlog.get_logger()
     servers = upstreams(settings)
     state = make_private(settings.state_dir)
@@ -304,7 +306,7 @@ async def opened(
             token = await sample_token(wired) if development else None
             config = uvicorn.Config(
                 app,
-                http="httptools",
+                http=BoundedHttp,
                 loop="none",
                 ws="none",
                 lifespan="off",
@@ -316,11 +318,8 @@ async def opened(
                 timeout_graceful_shutdown=_STOP_SECONDS,
             )
             log.info("ready", url=url, servers=sorted(servers), state=str(state))
-            yield (
-                StoppableServer(config),
-                listener,
-                Serving(url, {name: f"{url}/mcp/{name}" for name in servers}, token),
-            )
+            told = Serving(url, {name: f"{url}/mcp/{name}" for name in servers}, token)
+            yield StoppableServer(config), mcp, listener, told
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -365,24 +364,20 @@ def hook_token(state: Path) -> str:
         UnavailableError: code `hook_token_unusable`.
     """
     file = state / HOOK_TOKEN
+    made = secrets.token_urlsafe(32)
     try:
-        try:
-            opened_file = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except FileExistsError:
-            found = file.read_text("ascii").strip()
-            if file.stat().st_mode & 0o077 or not found:
-                raise UnavailableError(
-                    "hook_token_unusable", f"{file} is empty or can be read by others", f"Remove it: rm {file}"
-                ) from None
-            return found
-        with os.fdopen(opened_file, "w", encoding="ascii") as out:
-            made = secrets.token_urlsafe(32)
-            out.write(made + "\n")
-        return made
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(handle, "w", encoding="ascii") as out:
+                out.write(made + "\n")
+        found, open_to_others = file.read_text("ascii").strip(), file.stat().st_mode & 0o077
     except (OSError, UnicodeDecodeError) as error:
         raise UnavailableError(
             "hook_token_unusable", f"{file} cannot be used ({error})", "Look at its rights."
         ) from None
+    if open_to_others or not found:
+        raise UnavailableError("hook_token_unusable", f"{file} is empty or open to others", f"Remove it: rm {file}")
+    return found
 
 
 def rest(wired: Wired, *, development: bool) -> AsgiApp:

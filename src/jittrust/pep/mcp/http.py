@@ -159,14 +159,21 @@ class McpEndpoint:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.stop()
         if self._sweeping is not None:
             self._sweeping.cancel()
         for task in tuple(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        callers = [future.result() for future in self._callers.values() if future.done() and not future.exception()]
-        await asyncio.gather(*(one.close() for one in (*self._sessions.values(), *callers)), return_exceptions=True)
         await self._upstreams.__aexit__(None, None, None)
+
+    async def stop(self) -> None:
+        """End every session and its streams, so that nobody holds up the end of the process."""
+        callers = [future.result() for future in self._callers.values() if future.done() and not future.exception()]
+        ending = [*self._sessions.values(), *callers]
+        self._sessions.clear()
+        self._callers.clear()
+        await asyncio.gather(*(one.close() for one in ending), return_exceptions=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Nothing that a caller sends ends in anything but an answer with a code."""
