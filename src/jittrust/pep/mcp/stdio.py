@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
 from typing import IO, Any, cast
 
@@ -126,10 +127,10 @@ class PipeReader:
     def _pump(self, loop: asyncio.AbstractEventLoop) -> None:
         chunk = b"."
         while chunk:
-            chunk = os.read(self._handle.fileno(), _CHUNK)
             try:
+                chunk = os.read(self._handle.fileno(), _CHUNK)
                 asyncio.run_coroutine_threadsafe(self._queue.put(chunk), loop).result()
-            except RuntimeError:  # the loop has ended
+            except (OSError, ValueError, RuntimeError, CancelledError):  # the file is closed, or the loop has ended
                 return
 
     async def read(self) -> bytes:
@@ -177,8 +178,9 @@ class PipeWriter(asyncio.Protocol):
             return
         if self._transport is None:
             try:
-                self._handle.write(line + b"\n")
-                self._handle.flush()
+                left = memoryview(line + b"\n")
+                while left:
+                    left = left[self._handle.write(left) :]
             except (OSError, ValueError):
                 self.broken.set()
             return
@@ -568,7 +570,16 @@ async def run_stdio(argv: Sequence[str], env: Mapping[str, str], ports: Driving,
 
 
 async def _bridge(server: asyncio.subprocess.Process, ports: Driving, options: StdioOptions) -> int:
-    reader, writer = PipeReader(sys.stdin.buffer), PipeWriter(sys.stdout.buffer)
+    # Copies: asyncio closes what it is given, and the interpreter still flushes the originals at its end.
+    source = os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
+    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    with source, sink:
+        return await _between(server, PipeReader(source), PipeWriter(sink), ports, options)
+
+
+async def _between(
+    server: asyncio.subprocess.Process, reader: PipeReader, writer: PipeWriter, ports: Driving, options: StdioOptions
+) -> int:
     bridge = StdioBridge(server, reader, writer, ports, options)
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
