@@ -420,3 +420,51 @@ async def test_more_calls_at_once_than_are_taken_are_told_to_wait(
     assert code_of(turned) == "too_many_calls"
     assert int(turned.headers["retry-after"]) >= 1
     assert len(recorder.calls) == 32
+
+
+# --- the hook ----------------------------------------------------------------------------------------------------------------------------
+
+PROMPT = {"session_id": "s", "hook_event_name": "UserPromptSubmit", "prompt": "Read the notes"}
+HOOK_BODIES = {
+    "not JSON": (b"{", 400, "json_syntax"),
+    "a list": (b"[]", 400, "json_not_object"),
+    "deep": (b'{"a":' * 10_000, 400, "json_too_deep"),
+    "duplicate prompt": (b'{"prompt":"a","prompt":"b"}', 400, "json_duplicate_key"),
+    "no event": (json.dumps(PROMPT | {"hook_event_name": None}).encode(), 400, "hook_event_missing"),
+    "no session": (json.dumps(PROMPT | {"session_id": ""}).encode(), 400, "hook_session_missing"),
+    "long session": (json.dumps(PROMPT | {"session_id": "s" * 10_000}).encode(), 400, "hook_session_missing"),
+    "prompt is an object": (json.dumps(PROMPT | {"prompt": {}}).encode(), 400, "hook_prompt_missing"),
+    "lone surrogate": (
+        b'{"session_id":"s","hook_event_name":"UserPromptSubmit","prompt":"\\ud800"}',
+        400,
+        "json_lone_surrogate",
+    ),
+    "2 MB": (json.dumps(PROMPT | {"prompt": "x" * 2 * MEBIBYTE}).encode(), 413, "body_too_large"),
+}
+
+
+@pytest.mark.parametrize("name", HOOK_BODIES)
+async def test_a_hostile_hook_call_is_refused_and_states_no_goal(
+    name: str, running: Running, bearer: str, http: aiohttp.ClientSession
+) -> None:
+    body, status, code = HOOK_BODIES[name]
+    token = (running.state / "hook.token").read_text("ascii").strip()
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    async with running.person() as driving:
+        before = [view.mission.goal for view in await driving.missions.list()]
+    async with http.post(f"{running.url}/hooks/claude-code", data=io.BytesIO(body), headers=headers) as response:
+        assert (response.status, (await response.json(content_type=None))["code"]) == (status, code)
+    async with running.person() as driving:
+        assert [view.mission.goal for view in await driving.missions.list()] == before
+
+
+async def test_an_agents_token_opens_no_hook_and_the_hooks_token_opens_no_server(
+    running: Running, bearer: str, http: aiohttp.ClientSession
+) -> None:
+    async with http.post(
+        f"{running.url}/hooks/claude-code", json=PROMPT, headers={"authorization": f"Bearer {bearer}"}
+    ) as response:
+        assert response.status == 401
+    token = (running.state / "hook.token").read_text("ascii").strip()
+    assert (await post(http, running, WHOLE, usual(token))).status == 401
+    assert (running.state / "hook.token").stat().st_mode & 0o777 == 0o600

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,12 +19,14 @@ import httpx2
 import mcp_types as types
 import pytest
 from mcp import Client
+from mcp.client import ClientRequestContext
 from mcp.client.streamable_http import streamable_http_client
 from tests.agent import ACCEPT, DpopAgent, new_key
 from tests.recorder import META, Recorder, Wire, in_thread
 from tests.serving import Running, gateway, http_server
 
 from jittrust.core.authority.map import AuthorityEntry, EntryState
+from jittrust.ports.missions import MissionChange
 
 Mode = Literal["legacy", "auto"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -320,7 +324,7 @@ async def test_a_stock_client_with_eight_calls_at_once_is_neither_killed_nor_sus
         codes = await asyncio.gather(*(loop.run_in_executor(pool, one, f"w{number}") for number in range(24)))
     assert set(codes) == {200}
     assert "reuse" not in await passes(running, issued.token)
-    assert sorted(call["arguments"]["word"] for call in recorder.calls) == sorted(f"w{number}" for number in range(40))
+    assert sorted(call["arguments"]["word"] for call in recorder.calls) == sorted(f"w{number}" for number in range(24))
 
 
 # --- what goes to the server behind ------------------------------------------------------------------------------------------------------
@@ -443,6 +447,107 @@ async def test_the_official_client_works_through_the_gateway_with_an_http_server
             assert result.content[0].text == "This is a simple text response for testing."
             await client.call_tool("test_tool_with_progress", {}, progress_callback=note)
             assert seen == [0, 50, 100]
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_a_call_outside_the_map_goes_through_once_the_person_says_yes_in_the_clients_own_form(
+    mode: Mode, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    async def say_yes(context: ClientRequestContext, params: types.ElicitRequestParams) -> types.ElicitResult:
+        asked.append(params.message)
+        return types.ElicitResult(action="accept", content={"approve": True})
+
+    script = ROOT / "tests/conformance/everything_server.py"
+    with (
+        http_server([sys.executable, str(script)]) as upstream,
+        gateway(tmp_path, {"everything": {"url": upstream}}) as running,
+    ):
+        await running.mission("Show a simple text.", allowed("everything", "test_simple_text"))
+        token = (await running.grant("everything")).token
+        async with (
+            bearer_client(token) as http,
+            Client(
+                streamable_http_client(running.mcp["everything"], http_client=http),
+                mode=mode,
+                elicitation_callback=say_yes,
+            ) as client,
+        ):
+            result = await client.call_tool("test_image_content", {})
+        assert not result.is_error, result
+        assert len(asked) == 1
+        assert "everything/test_image_content" in asked[0]
+        approvals = [record for record in await running.records() if record["kind"] == "approval"]
+        assert "client" in json.dumps(approvals)
+
+
+async def test_who_listens_is_told_of_less_authority_and_a_gateway_with_open_streams_ends_in_time(
+    tmp_path: Path, http: aiohttp.ClientSession
+) -> None:
+    script = ROOT / "tests/conformance/everything_server.py"
+    with http_server([sys.executable, str(script)]) as upstream:
+        with gateway(tmp_path, {"everything": {"url": upstream}}) as running:
+            mission = await running.mission(
+                "Show a simple text.", allowed("everything", "test_simple_text", "test_trigger_tool_change")
+            )
+            token = (await running.grant("everything")).token
+
+            async def ask(method: str, **params: Wire) -> aiohttp.ClientResponse:
+                headers = {
+                    "authorization": f"Bearer {token}", "accept": ACCEPT, "mcp-protocol-version": "2026-07-28",
+                    "mcp-method": method,
+                }  # fmt: skip
+                body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"_meta": META, **params}}
+                response = await http.post(running.mcp["everything"], json=body, headers=headers)
+                assert response.status == 200
+                return response
+
+            async def listed() -> set[str]:
+                answer = await ask("tools/list")
+                assert answer.content_type == "application/json"
+                result = (await answer.json())["result"]
+                assert result["cacheScope"] == "private"
+                return {tool["name"] for tool in result["tools"]}
+
+            before = await listed()
+            assert "test_trigger_tool_change" in before
+            stream = await ask("subscriptions/listen", notifications={"toolsListChanged": True})
+            assert await stream.content.readline()
+            async with running.person() as driving:
+                await driving.missions.change(mission.id, MissionChange(refuse=("e-1",), by="a person"))
+            seen = b""
+            while b"list_changed" not in seen:
+                seen += await asyncio.wait_for(stream.content.readline(), 10)
+            assert b'"io.modelcontextprotocol/subscriptionId":1' in seen
+            assert await listed() == before - {"test_trigger_tool_change"}
+            ending = time.monotonic()
+        assert time.monotonic() - ending < 5
+        stream.close()
+
+
+async def test_dev_needs_nothing_and_says_how_to_reach_it(http: aiohttp.ClientSession) -> None:
+    command = [sys.executable, "-m", "jittrust.apps.cli.main", "dev", "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: ASYNC220 - once, at start
+        assert process.stdout is not None
+        assert process.stderr is not None
+        told = json.loads(process.stdout.readline())
+        assert set(told) == {"url", "console", "mcp", "token"}
+        assert told["console"] is None
+        assert set(told["mcp"]) == {"mail", "files", "hr", "payments"}
+        async with http.get(told["url"] + "/healthz") as response:
+            health = await response.json()
+        assert (health["status"], health["notes"]["development"]) == ("ok", True)
+        assert health["matrix"]
+        assert not any(row["opens"] for row in health["matrix"])
+        async with (
+            bearer_client(told["token"]) as client_http,
+            Client(streamable_http_client(told["mcp"]["files"], http_client=client_http)) as client,
+        ):
+            assert "request_access" in {tool.name for tool in (await client.list_tools()).tools}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 0
+        assert b"DEVELOPMENT" in process.stderr.read()
 
 
 async def test_a_session_belongs_to_the_grant_that_opened_it_and_ends_with_delete(
