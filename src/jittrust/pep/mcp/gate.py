@@ -16,26 +16,22 @@ from typing import Protocol
 
 from jittrust.core import strict_json
 from jittrust.core.approval import Approval, ApprovalState, ConfirmedBy
-from jittrust.core.authority.pin import definition_hash
 from jittrust.core.errors import BadInputError, JitError, NotFoundError, RefusedError, UnavailableError
 from jittrust.core.grant.grant import PassBinding, Shown
 from jittrust.core.mission.mission import GoalSource
 from jittrust.core.model import Evaluation, Json, Subject
 from jittrust.core.units import Seconds
-from jittrust.pep.mcp import jsonrpc, translate
+from jittrust.pep.mcp import jsonrpc, replies, translate
 from jittrust.pep.mcp.jsonrpc import MalformedMessageError, Message, MessageKind
+from jittrust.pep.mcp.listing import ToolListing, UpstreamFace
 from jittrust.pep.mcp.translate import Passing
 from jittrust.ports.approvals import Answer
 from jittrust.ports.decision_point import Decision, Learned, Outcome, Passage, Settled
 from jittrust.ports.driving import Driving
-from jittrust.ports.registry import Attachment
+from jittrust.ports.registry import Attachment, ToolStanding
 
-KEPT_ANSWER_BYTES = 1024 * 1024
-"""Largest answer kept for a re-send."""
 _STATE = "jittrust."
 _STATES_KEPT = 256
-_MOST_PAGES = 200
-_MOST_TOOLS = 5000
 _MOST_GOAL_FORMS = 2  # a person who twice does not answer is not asked a third time
 
 
@@ -48,18 +44,6 @@ class ClientFace(Protocol):
 
     async def notify(self, raw: bytes) -> None:
         """Send the client a notification that belongs to the request at hand."""
-        ...
-
-
-class UpstreamFace(Protocol):
-    """How the gate asks the server something of its own."""
-
-    async def ask(self, method: str, params: Mapping[str, Json], timeout: float) -> Message:
-        """Send a request under an id that no client can have, and return the response.
-
-        Raises:
-            UnavailableError: no answer within `timeout` seconds, or the server is gone.
-        """
         ...
 
 
@@ -161,7 +145,6 @@ class Gate:
         self._attached = ""
         self._ports = ports
         self._settings = settings
-        self._upstream = upstream
         self._announce = announce
         self._client = ""
         self._elicits = False
@@ -171,16 +154,7 @@ class Gate:
         self._mission = ""
         self._goal_lock = asyncio.Lock()
         self._opened = False  # the client may be told things
-        self._has_tools = True
-        self._envelope: Mapping[str, Json] | None = None
-        self._pinned_at: float | None = None
-        self._changes = 1  # how often the server's list is known to have changed, the first sight included
-        self._read = 0  # up to which of these changes it has been read
-        self._verified = True
-        self._pin_lock = asyncio.Lock()
-        self._definitions: dict[str, list[Mapping[str, Json]]] = {}
-        self._hashes: dict[str, str] = {}
-        self._listed: frozenset[str] = frozenset()
+        self._listing = ToolListing(upstream, self._show, settings.upstream_s, settings.repin_s)
         self._asked: dict[str, _Asked] = {}
         self._behind: set[asyncio.Task[None]] = set()
 
@@ -247,7 +221,7 @@ class Gate:
         if elicits is not None:
             self._elicits = elicits
         if message.modern:
-            self._envelope = message.meta
+            self._listing.envelope = message.meta
             self._opened = True
         name = translate.client_name(message)
         if name and name != self._client:
@@ -261,15 +235,15 @@ class Gate:
         """Whether a client's notification goes on to the server."""
         if message.method == "notifications/initialized":
             self._opened = True
-            if self._has_tools:
-                self._start(self._fresh())
+            if self._listing.offered:
+                self._start(self._listing.fresh())
         return message.method in translate.FROM_CLIENT
 
     async def notice_from_server(self, message: Message) -> bool:
         """Whether a server's notification goes on to the client. A changed tool list is read and pinned before anybody hears of it."""
         if message.method == "notifications/tools/list_changed":
-            self._changes += 1
-            self._start(self._fresh())
+            self._listing.changed()
+            self._start(self._listing.fresh())
         return message.method.startswith("notifications/")
 
     async def handle(
@@ -353,21 +327,21 @@ class Gate:
                 decision, Outcome(Settled.IN_DOUBT, detail=translate.safe_text(error.message, 200))
             )
             return Handled(self._failed(message, error), decision, error, decision.next_pass)
-        outcome = Outcome(Settled.COMPLETE, answer=_kept(handled.reply))
+        outcome = Outcome(Settled.COMPLETE, answer=replies.kept(handled.reply))
         learned = await asyncio.shield(self._settle(decision, outcome))
         return replace(handled, decision=decision, next_pass=learned.next_pass)
 
     async def _through(self, message: Message, passing: Passing, forward: Forward) -> Handled:
         if passing is Passing.TOOL_LISTING:
-            await self._fresh()
+            await self._listing.fresh()
         answer = await forward(message.raw)
         if answer.kind is not MessageKind.RESULT:
             return Handled(answer.raw)
         if passing is Passing.OPENING:
-            self._has_tools = translate.has_tools(answer)
+            self._listing.offered = translate.has_tools(answer)
             return Handled(translate.opened(answer))
         if passing is Passing.TOOL_LISTING:
-            return Handled(await self._narrowed(message, answer))
+            return Handled(await self._listing.narrowed(message, answer))
         return Handled(answer.raw)
 
     # --- one judged call ---------------------------------------------------------------------------------------------------------------
@@ -375,9 +349,9 @@ class Gate:
     async def _call(self, call: _Call, ask: Evaluation, forward: Forward) -> Handled:
         call.message, ask = await self._answered(call, ask)
         if call.denied:
-            return Handled(_refusal(call.message, "approval_denied", _DENIED, None))
+            return Handled(replies.refusal(call.message, "approval_denied", replies.DENIED, None))
         if ask.resource.type == "tool":
-            await self._ready()
+            await self._listing.ready()
         while True:
             decision = await self._evaluate(ask, call.shown)
             if call.shown is not None and decision.next_pass is not None:
@@ -430,7 +404,7 @@ class Gate:
     async def _let_out(self, call: _Call, decision: Decision, forward: Forward) -> Handled:
         message = call.message
         if translate.is_access_request(message):
-            reply = _access_reply(message)
+            reply = replies.access_reply(message)
             learned = await self._settle(decision, Outcome(Settled.COMPLETE, answer=reply))
             return Handled(reply, decision, next_pass=learned.next_pass)
         try:
@@ -445,7 +419,7 @@ class Gate:
         refused = await self._embedded(call, answer)
         reply = refused or answer.raw
         try:
-            learned = await asyncio.shield(self._settle(decision, _outcome(answer, reply)))
+            learned = await asyncio.shield(self._settle(decision, replies.outcome_of(answer, reply)))
         except JitError as error:
             # What came back could not be read for provenance; later calls would take its values for the agent's own.
             withheld = UnavailableError(
@@ -495,7 +469,7 @@ class Gate:
             words = f"too many calls at once; try again in {decision.retry_after} s"
             reply = jsonrpc.error_reply(message.id, jsonrpc.TOO_MANY, f"jittrust: {words}.", {"code": "busy"})
             return Handled(reply, decision)
-        return Handled(_refusal(message, verdict.agent_code, verdict.agent_next, decision.approval), decision)
+        return Handled(replies.refusal(message, verdict.agent_code, verdict.agent_next, decision.approval), decision)
 
     def _failed(self, message: Message, error: JitError) -> bytes:
         return jsonrpc.failure_reply(message.id, error)
@@ -522,17 +496,17 @@ class Gate:
             elif (done := await self._elicit_approval(call, approval)) is not None:
                 return None if done else self._denied(call.message, approval, decision)
         if approval.id in call.waited:  # it was approved and is asked for again: something else changed meanwhile
-            return Handled(_refusal(call.message, "approval_needed", _NEXT, approval), decision)
+            return Handled(replies.refusal(call.message, "approval_needed", replies.NEXT, approval), decision)
         call.waited.add(approval.id)
         answered = await self._wait(call, approval)
         if answered.state is ApprovalState.APPROVED:
             return None
         if answered.state is ApprovalState.DENIED:
             return self._denied(call.message, approval, decision)
-        return Handled(_refusal(call.message, "approval_needed", _NEXT, approval), decision)
+        return Handled(replies.refusal(call.message, "approval_needed", replies.NEXT, approval), decision)
 
     def _denied(self, message: Message, approval: Approval, decision: Decision) -> Handled:
-        return Handled(_refusal(message, "approval_denied", _DENIED, approval), decision)
+        return Handled(replies.refusal(message, "approval_denied", replies.DENIED, approval), decision)
 
     async def _wait(self, call: _Call, approval: Approval) -> Approval:
         """Wait for a person, telling the client now and then that it is not forgotten."""
@@ -559,7 +533,9 @@ class Gate:
         async with self._goal_lock:  # calls that come in together ask once
             if self._goal_stated or self._goal_refused >= _MOST_GOAL_FORMS:
                 return self._goal_stated
-            answer = await call.face.request("elicitation/create", _goal_form(modern=False), self._settings.elicit_s)
+            answer = await call.face.request(
+                "elicitation/create", replies.goal_form(modern=False), self._settings.elicit_s
+            )
             return await self._take_goal(answer)
 
     async def _take_goal(self, answer: Mapping[str, Json] | None) -> bool:
@@ -575,7 +551,7 @@ class Gate:
     async def _elicit_approval(self, call: _Call, approval: Approval) -> bool | None:
         if call.face is None:
             return None
-        form = _approval_form(approval, modern=False)
+        form = replies.approval_form(approval, modern=False)
         answer = await call.face.request("elicitation/create", form, self._settings.elicit_s)
         return await self._take_approval(answer, approval.id)
 
@@ -622,7 +598,7 @@ class Gate:
             strict_json.raw_member(raw, ("params", "requestState")),
             strict_json.raw_member(raw, ("params", "inputResponses")),
         )
-        form = _goal_form(modern=True) if approval is None else _approval_form(approval, modern=True)
+        form = replies.goal_form(modern=True) if approval is None else replies.approval_form(approval, modern=True)
         result: dict[str, Json] = {
             "resultType": "input_required",
             "inputRequests": {"jittrust": {"method": "elicitation/create", "params": form}},
@@ -709,95 +685,17 @@ class Gate:
             return None
         return RefusedError(decision.verdict.agent_code, "the client does not answer this request", "")
 
-    # --- tool definitions --------------------------------------------------------------------------------------------------------------
-
-    async def _ready(self) -> None:
-        """Before a tool is called: its server's definitions are known, and not old.
-
-        Raises:
-            UnavailableError: code `tools_not_verified`: the server said that its tools changed and does not list them.
-        """
-        now = asyncio.get_running_loop().time()
-        if self._pinned_at is not None and now - self._pinned_at > self._settings.repin_s:
-            self._changes += 1
-        await self._fresh()
-        if not self._verified:
-            words = "the server changed its tools and does not list them"
-            raise UnavailableError("tools_not_verified", words, "Go on without this server.")
-
-    async def _fresh(self) -> None:
-        """Read and pin the server's whole tool list, unless that was done since it last changed."""
-        if self._read >= self._changes or not self._has_tools:
-            return
-        async with self._pin_lock:
-            upto = self._changes
-            if self._read >= upto:
-                return
-            try:
-                found = await self._read_tools()
-            except UnavailableError:
-                # At first sight nothing is pinned and the broker refuses what it does not know; later an old pin must not stand in.
-                self._verified = self._pinned_at is None
-                return
-            self._definitions = found
-            await self._pin()
-            self._verified = True
-            self._read = upto
-            self._pinned_at = asyncio.get_running_loop().time()
-
-    async def _read_tools(self) -> dict[str, list[Mapping[str, Json]]]:
-        found: dict[str, list[Mapping[str, Json]]] = {}
-        cursor: Json = None
-        for _ in range(_MOST_PAGES):
-            params: dict[str, Json] = {} if cursor is None else {"cursor": cursor}
-            if self._envelope is not None:
-                params["_meta"] = _own_envelope(self._envelope)
-            answer = await self._upstream.ask("tools/list", params, self._settings.upstream_s)
-            if answer.kind is not MessageKind.RESULT:
-                break  # it has no tools, or will not say so
-            _add(found, translate.definitions(answer))
-            cursor = answer.result.get("nextCursor")
-            if cursor is None or len(found) > _MOST_TOOLS:
-                break
-        return found
-
-    async def _pin(self) -> bool:
-        """Show the broker every definition; whether the set of listed tools became another."""
-        shown = [definition for versions in self._definitions.values() for definition in versions]
+    async def _show(self, shown: Sequence[Mapping[str, Json]]) -> Sequence[ToolStanding]:
         try:
-            standings = await self._ports.registry.show_tools(self._attached, shown)
-        except NotFoundError:
+            return await self._ports.registry.show_tools(self._attached, shown)
+        except NotFoundError:  # the broker was started again
             await self._attach()
-            standings = await self._ports.registry.show_tools(self._attached, shown)
-        refused = {standing.tool for standing in standings if not standing.listed}
-        listed = frozenset(standing.tool for standing in standings if standing.listed) - refused
-        # One name with two definitions in one list is no definition at all.
-        listed -= {name for name, versions in self._definitions.items() if len(versions) > 1}
-        before, self._listed = self._listed, listed
-        self._hashes = {name: definition_hash(versions[-1]) for name, versions in self._definitions.items()}
-        return before != listed
+            return await self._ports.registry.show_tools(self._attached, shown)
 
     async def _show_again(self) -> None:
         """The mission changed: find out what may be listed now, and tell the client if that is something else."""
-        if self._pinned_at is None:
-            return
-        async with self._pin_lock:
-            changed = await self._pin()
-        if changed and self._opened:
+        if await self._listing.show_again() and self._opened:
             await self._announce(jsonrpc.notification("notifications/tools/list_changed"))
-
-    async def _narrowed(self, message: Message, answer: Message) -> bytes:
-        """The list as this client may see it. Definitions that differ from what the gate itself was shown are pinned first."""
-        page: dict[str, list[Mapping[str, Json]]] = {}
-        _add(page, translate.definitions(answer))
-        seen = {name: [definition_hash(version) for version in versions] for name, versions in page.items()}
-        if any(hashes != [self._hashes.get(name)] for name, hashes in seen.items()) or self._pinned_at is None:
-            async with self._pin_lock:
-                self._definitions |= page
-                await self._pin()
-                if self._pinned_at is None:
-                    self._pinned_at = asyncio.get_running_loop().time()
-        return translate.narrowed_listing(answer, self._listed.__contains__, modern=message.modern)
 
     def _start(self, work: Awaitable[object]) -> None:
         async def quietly() -> None:
@@ -814,94 +712,8 @@ def fresh_id() -> str:
     return f"c-{secrets.token_hex(8)}"
 
 
-_DENIED = "A person said no to this call. Go on without it."
 _NOT_JOINED = frozenset({"invalid_token", "no_mission"})
-_NEXT = "A person has to confirm this call. Tell the user, then repeat the same call, or go on without it."
-
-
-def _add(found: dict[str, list[Mapping[str, Json]]], tools: Sequence[Mapping[str, Json]]) -> None:
-    for tool in tools:
-        versions = found.setdefault(str(tool["name"]), [])
-        if tool not in versions:
-            versions.append(tool)
 
 
 def _holder(shown: Shown | None) -> str:
     return "" if shown is None else f"{shown.grant}\n{shown.jkt}\n{shown.attachment}"
-
-
-def _own_envelope(envelope: Mapping[str, Json]) -> Mapping[str, Json]:
-    prefix = jsonrpc.MCP_META
-    return {
-        prefix + "protocolVersion": envelope.get(prefix + "protocolVersion", jsonrpc.MODERN),
-        prefix + "clientCapabilities": {},
-        prefix + "clientInfo": {"name": "jittrust", "version": "0"},
-    }
-
-
-def _kept(reply: bytes) -> bytes | None:
-    return reply if len(reply) <= KEPT_ANSWER_BYTES else None
-
-
-def _outcome(answer: Message, reply: bytes) -> Outcome:
-    if answer.kind is MessageKind.ERROR:
-        error = answer.body.get("error")
-        said = error.get("message") if isinstance(error, Mapping) else None
-        words = said if isinstance(said, str) else ""
-        texts = (words,) if words else ()
-        return Outcome(Settled.FAILED, texts, answer=_kept(reply), detail=translate.safe_text(words, 200))
-    return Outcome(
-        Settled.COMPLETE,
-        translate.texts_of(answer.result),
-        answer.result.get("structuredContent"),
-        _kept(reply),
-    )
-
-
-def _refusal(message: Message, code: str, words: str, approval: Approval | None) -> bytes:
-    """What the agent is told: a code and a generic next step, never facts or scores."""
-    if approval is not None:
-        words = f"{words} Approval: {approval.id}."
-    text = f"jittrust: {code}. {words}"
-    decided: dict[str, Json] = {"code": code}
-    if approval is not None:
-        decided["approval"] = approval.id
-    if message.method == "tools/call" and message.id is not None:
-        return jsonrpc.tool_reply(
-            message.id, text, error=True, meta={jsonrpc.META + "decision": decided}, modern=message.modern
-        )
-    return jsonrpc.error_reply(message.id, jsonrpc.REFUSED, text, decided)
-
-
-def _access_reply(message: Message) -> bytes:
-    words = (
-        "Your request is recorded for the person in charge. Nothing is allowed until they decide; go on with what is."
-    )
-    meta: dict[str, Json] = {jsonrpc.META + "decision": {"code": "recorded"}}
-    return jsonrpc.tool_reply(
-        message.id or b"null", f"jittrust: {words}", error=False, meta=meta, modern=message.modern
-    )
-
-
-def _goal_form(*, modern: bool) -> Mapping[str, Json]:
-    goal: dict[str, Json] = {
-        "type": "string",
-        "title": "Goal",
-        "description": "In your own words: what should the agent get done?",
-        "minLength": 3,
-        "maxLength": 2000,
-    }
-    form: dict[str, Json] = {
-        "message": "jittrust: the agent wants to act, and nobody has said what for. What is it working on?",
-        "requestedSchema": {"type": "object", "properties": {"goal": goal}, "required": ["goal"]},
-    }
-    return form | ({"mode": "form"} if modern else {})
-
-
-def _approval_form(approval: Approval, *, modern: bool) -> Mapping[str, Json]:
-    approve: dict[str, Json] = {"type": "boolean", "title": "Let this one call through", "default": False}
-    form: dict[str, Json] = {
-        "message": f"jittrust: the agent wants to do this, once: {translate.safe_text(approval.text, 800)}",
-        "requestedSchema": {"type": "object", "properties": {"approve": approve}, "required": ["approve"]},
-    }
-    return form | ({"mode": "form"} if modern else {})
