@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +13,7 @@ from jittrust.core.intent.origin import ArgumentRole, Origin
 from jittrust.core.intent.provenance import ProvenanceIndex, ProvenanceRules
 from jittrust.core.intent.reading import classify
 from jittrust.core.intent.roles import argument_roles, leaves
+from jittrust.core.intent.words import fold
 from jittrust.core.mission.mission import Goal, GoalSource
 from jittrust.core.model import Tool
 
@@ -86,3 +89,35 @@ def test_no_call_breaks_the_reader_and_every_value_has_a_role_and_an_origin(
     assert set(places) == set(roles)
     assert [one.path for one in found if one.path in places] == places
     read_goal(Goal((text, name), GoalSource.FLAG))
+
+
+def stands(text: str, value: str) -> bool:
+    """Slow and obvious: `value` somewhere in `text` with no word character on either side."""
+    edge = re.compile(r"\w")
+    for at in range(len(text) - len(value) + 1):
+        if text[at : at + len(value)] == value:
+            before, after = text[at - 1 : at], text[at + len(value) : at + len(value) + 1]
+            if not (edge.match(value[0]) and edge.match(before)) and not (edge.match(value[-1]) and edge.match(after)):
+                return True
+    return False
+
+
+@given(
+    st.lists(st.text("ab -.", min_size=1, max_size=60), min_size=1, max_size=4),
+    st.text("ab -.", min_size=3, max_size=30),
+    st.integers(1, 12),
+    st.integers(4, 16),
+)
+def test_the_index_finds_what_a_plain_search_finds_wherever_its_windows_end(
+    found: list[str], value: str, window: int, overlap: int
+) -> None:
+    index = ProvenanceIndex(ProvenanceRules(window=window, overlap=overlap))
+    for number, text in enumerate(found):
+        index.add_result(f"r#{number}", "s/r", None, [text], documents=True)
+    folded = fold(value)
+    expected = any(re.search(r"\w", folded) and stands(fold(text), folded) for text in found)
+
+    if expected:
+        assert origin(index, value) in {Origin.FREE_TEXT, Origin.TRIVIAL}
+    elif len(folded) >= 3 and folded == folded.strip("'\"`.,;: -"):
+        assert origin(index, value) is not Origin.FREE_TEXT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 import re2
@@ -17,7 +18,7 @@ from referencing.exceptions import Unresolvable
 from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, EntryState
 from jittrust.core.errors import BadInputError
 from jittrust.core.intent.origin import ArgumentRole
-from jittrust.core.intent.roles import argument_roles, leaves
+from jittrust.core.intent.roles import ROLE_RULES, argument_roles, leaves
 from jittrust.core.model import Json, Tool
 
 
@@ -79,7 +80,7 @@ def resource_words(tool: Tool, arguments: Mapping[str, Json]) -> tuple[str, ...]
     roles = argument_roles(tool, arguments)
     return tuple(
         value
-        for path, value in leaves(arguments)
+        for path, value in islice(leaves(arguments), ROLE_RULES.most_leaves)
         if isinstance(value, str) and value and roles.get(path, ArgumentRole.TARGET) in _RESOURCE_ROLES
     )
 
@@ -113,6 +114,8 @@ def _judge(entry: AuthorityEntry, tool: Tool, arguments: Mapping[str, Json], wor
         return Match(MatchStanding.PIN_DIFFERS, entry, f"the definition of {tool.id} is not the one that was approved")
     if entry.resource:
         missed = _missed_word(entry.resource, words)
+        if missed is None and next(islice(leaves(arguments), ROLE_RULES.most_leaves, None), None) is not None:
+            missed = "a call with more values than are read"
         if missed is not None:
             return Match(MatchStanding.RESOURCE_FAILED, entry, f"{missed} does not match {entry.resource!r}")
     if entry.constraints:

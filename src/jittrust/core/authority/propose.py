@@ -130,7 +130,11 @@ def _candidate(tool: Tool, read: GoalReading, common: Mapping[str, str], rules: 
     nouns = tuple(word for word in reading.objects if word != common.get(tool.server) and word != reading.stem)
     named = mention(read, reading.verb, reading.stem, nouns)
     described = set(content_stems(words(tool.description.split("\n", 1)[0][:300])))
-    if not nouns and described & read.stems - {reading.stem} and (named.spoken or _described_act(reading, described, read)):
+    if (
+        not nouns
+        and described & read.stems - {reading.stem}
+        and (named.spoken or _described_act(reading, described, read))
+    ):
         # "commit the staged work": the verb is all the name there is, and the description says what it acts on.
         named = Mention(
             verb=True,
@@ -214,6 +218,8 @@ def _decide_act(one: _Candidate, read: GoalReading, rules: ProposalRules) -> _De
             return EntryState.PROPOSED, "", f"{why}; {one.reading.intent} always needs a person", constraints
         if not one.tool.pin:
             return EntryState.PROPOSED, "", f"{why}; its definition is not pinned", constraints
+        if not read.whole:
+            return EntryState.PROPOSED, "", f"{why}; the goal is too long to be read whole", constraints
         if one.reading.verb is VerbClass.UNKNOWN:
             return EntryState.PROPOSED, "", f"{why}; what the tool does is not known", constraints
         return EntryState.APPROVED, "policy:named", why, constraints
@@ -239,7 +245,7 @@ def _decide_open_read(one: _Candidate, read: GoalReading, rules: ProposalRules) 
     addressed = bool(constraints)
     if not (addressed or one.named.both or one.plausible):
         return None
-    if one.tool.pin and (addressed or one.named.both):
+    if one.tool.pin and read.whole and (addressed or one.named.both):
         why = "the goal gives the address" if addressed else f"the goal names {one.named.why}"
         return EntryState.APPROVED, "policy:named", f"a read from outside: {why}", constraints
     return (

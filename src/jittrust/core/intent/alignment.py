@@ -16,6 +16,10 @@ from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Json, Reading, Tool
 from jittrust.core.units import Unit
 
+# Characters of one value, and of all values of a call, whose words are compared with the goal's.
+_LONGEST_VALUE = 2_000
+_LONGEST_VALUES = 20_000
+
 AUTHORITY_ROLES = frozenset(
     {ArgumentRole.TARGET, ArgumentRole.SELECTOR, ArgumentRole.COMMAND, ArgumentRole.CREDENTIAL, ArgumentRole.AMOUNT}
 )
@@ -106,9 +110,11 @@ def _tool_overlap(reading: ActionReading, tool: Tool, stems: frozenset[str], abo
 
 def _value_overlap(arguments: Mapping[str, Json], stems: frozenset[str]) -> float:
     found: set[str] = set()
+    room = _LONGEST_VALUES
     for _, value in islice(leaves(arguments), ROLE_RULES.most_leaves):
-        if isinstance(value, str):
-            found.update(content_stems(words(value[:2_000])))
+        if isinstance(value, str) and room > 0:
+            found.update(content_stems(words(value[: min(room, _LONGEST_VALUE)])))
+            room -= len(value)
     return len(found & stems) / len(found) if found else 0.0
 
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from jittrust.core.intent.origin import ArgumentRole
 from jittrust.core.intent.roles import leaves, role_of_name
@@ -23,7 +24,10 @@ class FieldRules:
 
     longest_field: int = 160  # characters; longer values are free text
     most_words: int = 12  # words; longer values are free text
-    most_fields: int = 20_000  # fields of one result; the rest is free text
+    most_fields: int = 4_000  # fields of one result; the rest is free text
+    most_lines: int = 4_000  # lines of a text that are read as records; a longer text is free text
+    most_leaves: int = 20_000  # values of one structured result that are read; what lies beyond is lost
+    most_free: int = 256  # free texts of one result that are kept apart; the rest is joined
 
 
 FIELD_RULES = FieldRules()
@@ -46,7 +50,8 @@ def split_result(
     fields: list[tuple[str, str]] = []
     free: list[str] = []
     if structured is not None and documents:
-        free.extend(str(leaf) for _, leaf in leaves(structured) if isinstance(leaf, str) and leaf.strip())
+        read = islice(leaves(structured), FIELD_RULES.most_leaves)
+        free.extend(str(leaf) for _, leaf in read if isinstance(leaf, str) and leaf.strip())
     elif structured is not None:
         _from_json(structured, fields, free)
     for text in texts:
@@ -55,11 +60,27 @@ def split_result(
             free.append(text)
         else:
             _from_json(parsed, fields, free)
+    if len(free) > FIELD_RULES.most_free:
+        free[FIELD_RULES.most_free :] = ["\n".join(free[FIELD_RULES.most_free :])]
     return fields, free
 
 
+def too_many(value: Json | None) -> bool:
+    """Whether a structured result has more values than are read."""
+    waiting, seen = [value], 0
+    while waiting and seen + len(waiting) <= FIELD_RULES.most_leaves:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting.extend(one.values())
+        elif isinstance(one, list | tuple):
+            waiting.extend(one)
+        else:
+            seen += 1
+    return bool(waiting)
+
+
 def _from_json(value: Json, fields: list[tuple[str, str]], free: list[str]) -> None:
-    for path, leaf in leaves(value):
+    for path, leaf in islice(leaves(value), FIELD_RULES.most_leaves):
         if isinstance(leaf, bool) or leaf is None:
             continue
         if not isinstance(leaf, str | int | float):
@@ -94,6 +115,8 @@ def _parsed(text: str) -> Json | None:
 
 
 def _parsed_lines(body: str) -> Json | None:
+    if body.count("\n") >= FIELD_RULES.most_lines:
+        return None
     pairs: list[Json] = []
     for name, value in _entries(body.split("\n")):
         if name is None:

@@ -6,8 +6,8 @@ Only trusted text gets in here. Deterministic and linear; in a language that is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -44,6 +44,7 @@ class Clause:
         stems: stems of its words that carry meaning.
         about: what these may stand for, its identifiers and implied objects included.
         refers: it has a pronoun ("send it to …"), so that it is also about what the clauses before are about.
+        reach_stems, reach_about: `stems` and `about`, with those of the clauses that it refers to.
     """
 
     verbs: tuple[tuple[str, tuple[VerbClass, ...]], ...]
@@ -51,17 +52,37 @@ class Clause:
     stems: frozenset[str]
     about: frozenset[str]
     refers: bool
+    reach_stems: frozenset[str] = frozenset()
+    reach_about: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class GoalRules:
+    """Bounds of reading a goal."""
+
+    longest: int = 20_000  # characters read; beyond, no act is approved without a person
+    most_clauses: int = 400  # clauses read; likewise
+    furthest: int = 3  # clauses that a pronoun reaches back over
+
+
+GOAL_RULES = GoalRules()
 
 
 @dataclass(frozen=True, slots=True)
 class GoalReading:
-    """A goal, read. `delegates` = it points at content as the source of instructions ("do what the mail says")."""
+    """A goal, read.
+
+    `delegates`: it points at content as the source of instructions ("do what the mail says"). `whole`: all of it was read; what was not read may
+    have forbidden anything. `by_verb`: places of the clauses that name or forbid a verb, by its stem and by every class it may mean.
+    """
 
     clauses: tuple[Clause, ...]
     stems: frozenset[str]
     about: frozenset[str]
     literals: tuple[Literal, ...]
     delegates: bool
+    whole: bool
+    by_verb: Mapping[str | VerbClass, tuple[int, ...]] = field(compare=False, repr=False)
 
     @property
     def classes(self) -> frozenset[VerbClass]:
@@ -114,25 +135,46 @@ _STANDS_FOR = {
 }
 _BEFORE_GERUND = frozenset(("with", "by", "of", "from", "for", "on", "in", "at"))
 _NOMINAL_REACH = 5
-_LONGEST_GOAL_CLAUSES = 400
 
 
 @lru_cache(maxsize=256)
 def read_goal(goal: Goal) -> GoalReading:
     """Read every statement of the goal. The same goal is read once (the result depends on nothing else)."""
     clauses: list[Clause] = []
+    room = GOAL_RULES.longest
     for text in goal.texts:
-        for sentence in _SENTENCES.split(visible(text)):
-            clauses.extend(_clauses(sentence))
-    kept = tuple(clauses[:_LONGEST_GOAL_CLAUSES])
-    folded = fold(goal.text)
+        for sentence in _SENTENCES.split(visible(text[:room])):
+            if len(clauses) <= GOAL_RULES.most_clauses:
+                clauses.extend(_clauses(sentence))
+        room -= min(room, len(text))
+    kept = _reaching(clauses[: GOAL_RULES.most_clauses])
+    read = goal.text[: GOAL_RULES.longest]
+    by_verb: dict[str | VerbClass, dict[int, None]] = {}
+    for place, clause in enumerate(kept):
+        for root, kinds in (*clause.verbs, *clause.forbidden):
+            for name in (root, *kinds):
+                by_verb.setdefault(name, {})[place] = None
     return GoalReading(
         clauses=kept,
         stems=frozenset().union(*(clause.stems for clause in kept)) if kept else frozenset(),
         about=frozenset().union(*(clause.about for clause in kept)) if kept else frozenset(),
-        literals=literals(goal.text),
-        delegates=_DELEGATES.search(folded) is not None,
+        literals=literals(read),
+        delegates=_DELEGATES.search(fold(read)) is not None,
+        whole=sum(map(len, goal.texts)) <= GOAL_RULES.longest and len(clauses) <= GOAL_RULES.most_clauses,
+        by_verb={name: tuple(places) for name, places in by_verb.items()},
     )
+
+
+def _reaching(clauses: Sequence[Clause]) -> tuple[Clause, ...]:
+    """The clauses, each with what it reaches: "delete it" borrows the objects of the clause before, and of those that one refers to."""
+    made: list[Clause] = []
+    for place, clause in enumerate(clauses):
+        stems, about, at = clause.stems, clause.about, place
+        while at > 0 and place - at < GOAL_RULES.furthest and clauses[at].refers:
+            at -= 1
+            stems, about = stems | clauses[at].stems, about | clauses[at].about
+        made.append(replace(clause, reach_stems=stems, reach_about=about))
+    return tuple(made)
 
 
 def mention(reading: GoalReading, verb: VerbClass, verb_stem: str, objects: Iterable[str]) -> Mention:
@@ -140,13 +182,9 @@ def mention(reading: GoalReading, verb: VerbClass, verb_stem: str, objects: Iter
     nouns = tuple(objects)
     seen_verb = spoken = both = forbidden = False
     why = ""
-    before: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
-    for clause in reading.clauses:
-        stems, topics = (
-            (clause.stems | before[0], clause.about | before[1]) if clause.refers else (clause.stems, clause.about)
-        )
-        # "delete the file": for the verb itself the clause's own objects count; "delete it" borrows those of the clauses before.
-        named = _names(nouns, stems, topics)
+    for place in sorted({*reading.by_verb.get(verb_stem, ()), *reading.by_verb.get(verb, ())}):
+        clause = reading.clauses[place]
+        named = _names(nouns, clause.reach_stems, clause.reach_about)
         matched = next((root for root, kinds in clause.verbs if root == verb_stem or verb in kinds), "")
         if matched:
             seen_verb = True
@@ -157,7 +195,6 @@ def mention(reading: GoalReading, verb: VerbClass, verb_stem: str, objects: Iter
                 why = f"“{matched}”"
         if named and any(root == verb_stem or verb in kinds for root, kinds in clause.forbidden):
             forbidden = True
-        before = (stems, topics)
     return Mention(seen_verb, both, spoken, forbidden and not both, why)
 
 

@@ -7,11 +7,10 @@ dropped, the identifiers in them are kept, and answers of "seen nowhere" say tha
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jittrust.core.intent.fields import split_result
+from jittrust.core.intent.fields import FIELD_RULES, split_result, too_many
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.roles import leaves
 from jittrust.core.intent.words import REACHING, TEXT_RULES, bare_address, decoded, fold, literals
@@ -27,13 +26,17 @@ class ProvenanceRules:
     """Bounds and constants of the index."""
 
     most_text: int = 1_000_000  # characters of free text kept for one mission
-    most_result: int = 500_000  # characters of one result that are indexed; what lies beyond counts as forgotten
+    most_result: int = 262_144  # characters of one result that are indexed; what lies beyond counts as forgotten
     most_identifiers: int = 50_000  # identifiers kept of texts that were dropped, and fields kept
     shortest_distinct: int = 6  # characters from which a field is checked against earlier free text
     shortest_value: int = 3  # characters under which a value that is no field says nothing
     shortest_encoded: int = 16  # characters from which a field may hide encoded text
     most_traced: int = 512  # argument values of one call that are traced; one more makes the rest unknown
-    most_inside: int = 32  # identifiers of one content argument that are traced
+    most_inside: int = 32  # identifiers of one content argument that are traced; one more makes the rest unknown
+    most_content: int = 262_144  # characters of a call's contents that are read for identifiers; the rest is unknown
+    most_searched: int = 2_000_000  # characters searched for one call; what is not found by then is unknown
+    window: int = 8_192  # characters of free text that share one entry of the index of words
+    overlap: int = 1_024  # characters that two windows share
     longest_shown: int = 80  # characters of a value shown to people
 
 
@@ -41,13 +44,22 @@ PROVENANCE_RULES = ProvenanceRules()
 
 _WORD = re.compile(r"[^\W_]+")
 _EDGE = re.compile(r"\w")
+_OFTEN = 64
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Text:
     source: str
     text: str
-    tokens: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """One stretch of a free text; a value belongs to the window that it begins in."""
+
+    text: _Text
+    start: int
+    end: int
 
 
 @dataclass(slots=True)
@@ -58,17 +70,22 @@ class _Found:
 
 @dataclass(slots=True)
 class ProvenanceIndex:
-    """What the tools of one mission returned, indexed by value. Not safe for two threads at once."""
+    """What the tools of one mission returned, indexed by value. Not safe for two threads at once.
+
+    `lost`: something had to be forgotten. `searched`: characters of free text searched for the last call.
+    """
 
     rules: ProvenanceRules = PROVENANCE_RULES
     lost: bool = False
+    searched: int = 0
     _fields: dict[str, _Found] = field(default_factory=dict)
     _texts: list[_Text] = field(default_factory=list)
     _kept: dict[str, _Found] = field(default_factory=dict)
-    _tokens: set[str] = field(default_factory=set)
+    _windows: dict[int, _Window] = field(default_factory=dict)
+    _places: dict[str, list[int]] = field(default_factory=dict)
+    _made: int = 0
+    _purged: int = 0
     _size: int = 0
-    _joined: str = ""
-    _starts: list[int] = field(default_factory=list)
 
     def add_result(
         self,
@@ -94,6 +111,8 @@ class ProvenanceIndex:
         if sum(map(len, texts)) > self.rules.most_result:
             # Cut text no longer parses as a whole, so that nothing in it counts as a field.
             self.lost, documents, texts = True, True, tuple(text[: self.rules.most_result] for text in texts[:16])
+        if too_many(structured) or any(text.count(",") >= FIELD_RULES.most_leaves for text in texts):
+            self.lost = True
         fields, free = split_result(structured, texts, documents=documents)
         room = self.rules.most_result
         direct = Origin.ENDORSED if endorsed else Origin.FIELD
@@ -130,13 +149,12 @@ class ProvenanceIndex:
         `operator` is text that the operator wrote (system text, policy).
         """
         said, ruled = _TrustedText(fold(goal.text)), _TrustedText(fold(operator))
+        self.searched, room = 0, self.rules.most_content
         found: list[ArgumentOrigin] = []
         for count, (path, value) in enumerate(leaves(arguments)):
             if count >= self.rules.most_traced:
                 # What was not looked at is not known, and the unknown is never good.
-                found.append(
-                    ArgumentOrigin(path, ArgumentRole.TARGET, Origin.UNSEEN, FORGOTTEN, "more values than are traced")
-                )
+                found.append(_unknown(path, ArgumentRole.TARGET, "more values than are traced"))
                 break
             role = roles.get(path, ArgumentRole.SELECTOR)
             text = _as_text(value)
@@ -145,14 +163,18 @@ class ProvenanceIndex:
             if isinstance(value, str) and (
                 role is ArgumentRole.CONTENT or len(text) > TEXT_RULES.longest_value or " " in text.strip()
             ):
-                found.extend(self._inside(path, text, said, ruled))
+                found.extend(self._inside(path, text[:room], said, ruled))
+                if len(text) > room:
+                    found.append(_unknown(f"{path}#more", ArgumentRole.CONTENT, "more text than is read"))
+                room -= min(room, len(text))
         return tuple(found)
 
     def _inside(self, path: str, text: str, said: _TrustedText, ruled: _TrustedText) -> Iterator[ArgumentOrigin]:
-        places = (one for piece in (text, *decoded(text)) for one in literals(piece, REACHING))
-        for place, literal in zip(
-            range(self.rules.most_inside), dict.fromkeys(one.text for one in places), strict=False
-        ):
+        places = dict.fromkeys(one.text for piece in (text, *decoded(text)) for one in literals(piece, REACHING))
+        for place, literal in enumerate(places):
+            if place >= self.rules.most_inside:
+                yield _unknown(f"{path}#{place}", ArgumentRole.CONTENT, "more addresses than are traced")
+                return
             origin = self._origin(literal, ArgumentRole.TARGET, said, ruled)
             yield self._shown(f"{path}#{place}", ArgumentRole.CONTENT, origin, literal)
 
@@ -180,30 +202,36 @@ class ProvenanceIndex:
     def _in_text(self, spellings: Sequence[str], raw: str) -> _Found:
         plain = [fold(one) for one in decoded(raw[: TEXT_RULES.longest_value])]
         for one in (*spellings, *plain):
-            place = self._find(one)
-            if place >= 0:
-                text = self._texts[bisect_right(self._starts, place) - 1]
-                return _Found(
-                    Origin.ENDORSED if text.source.startswith("+") else Origin.FREE_TEXT, text.source.lstrip("+")
-                )
-        return _Found(Origin.UNSEEN, FORGOTTEN if self.lost else "")
+            text = self._find(one)
+            if text is not None:
+                return _found_in(text)
+        unread = self.lost or self.searched > self.rules.most_searched
+        return _Found(Origin.UNSEEN, FORGOTTEN if unread else "")
 
-    def _find(self, value: str) -> int:
-        """Where a whole value stands in the free texts, between word boundaries; -1 = nowhere."""
-        tokens = _WORD.findall(value)
-        # The set of words answers nearly every "nowhere" without a search.
-        if not tokens or not self._tokens.issuperset(tokens):
-            return -1
-        if len(self._starts) != len(self._texts):
-            self._join()
-        return _bounded_find(self._joined, value)
-
-    def _join(self) -> None:
-        self._starts, at = [], 0
-        for text in self._texts:
-            self._starts.append(at)
-            at += len(text.text) + 1
-        self._joined = "\n".join(text.text for text in self._texts)
+    def _find(self, value: str) -> _Text | None:
+        """The first free text in which a whole value stands between word boundaries; None = nowhere that was looked."""
+        tokens = _WORD.findall(value[: self.rules.overlap])
+        if not tokens:
+            return None
+        if len(value) > self.rules.overlap:
+            tokens.pop()  # it may be half a word
+        listed = [self._places.get(token) for token in dict.fromkeys(tokens)]
+        known = [places for places in listed if places is not None]
+        if len(known) < len(listed):
+            return None
+        # A value that begins with one endless word is looked for everywhere.
+        rarest = min(known, key=len) if known else list(self._windows)
+        others = [frozenset(places) for places in known if places is not rarest]
+        for number in rarest:
+            window = self._windows.get(number)
+            if window is None or not all(number in places for places in others):
+                continue
+            if self.searched > self.rules.most_searched:
+                return None
+            self.searched += window.end - window.start
+            if _bounded_find(window.text.text, value, window.start, window.end) >= 0:
+                return window.text
+        return None
 
     def _add_field(self, value: str, origin: Origin, source: str) -> None:
         if not value or value in self._fields:
@@ -214,10 +242,10 @@ class ProvenanceIndex:
         distinct = len(value) >= self.rules.shortest_distinct and not value.isalpha()
         if distinct and origin is Origin.FIELD:
             # A stranger's value does not become a fact because a later answer repeats it.
-            place = self._find(value)
-            if place >= 0:
-                earlier = self._texts[bisect_right(self._starts, place) - 1].source
-                origin, source = (Origin.ENDORSED if earlier.startswith("+") else Origin.FREE_TEXT), earlier.lstrip("+")
+            text = self._find(value)
+            if text is not None:
+                earlier = _found_in(text)
+                origin, source = earlier.origin, earlier.source
             elif value in self._kept:
                 origin, source = self._kept[value].origin, self._kept[value].source
         self._fields[value] = _Found(origin, source)
@@ -225,25 +253,56 @@ class ProvenanceIndex:
     def _add_text(self, text: str, source: str, *, endorsed: bool) -> None:
         if not text:
             return
-        tokens = frozenset(_WORD.findall(text))
-        self._texts.append(_Text(f"+{source}" if endorsed else source, text, tokens))
-        self._tokens |= tokens
+        added = _Text(f"+{source}" if endorsed else source, text)
+        self._texts.append(added)
         self._size += len(text)
+        for start in range(0, len(text), self.rules.window):
+            end = min(len(text), start + self.rules.window)
+            self._windows[self._made] = _Window(added, start, end)
+            for token in set(_WORD.findall(text, start, min(len(text), end + self.rules.overlap))):
+                places = self._places.get(token)
+                if places is None:
+                    self._places[token] = [self._made]
+                else:
+                    places.append(self._made)
+            self._made += 1
 
     def _bound(self) -> None:
         if self._size <= self.rules.most_text:
             return
+        dropped = 0
         while self._texts and self._size > self.rules.most_text:
-            old = self._texts.pop(0)
+            old = self._texts[dropped]
+            dropped += 1
             self._size -= len(old.text)
             self.lost = True
-            origin = Origin.ENDORSED if old.source.startswith("+") else Origin.FREE_TEXT
+            origin = _found_in(old)
             for one in literals(old.text):
                 for spelling in _spellings(one.text):
                     if len(self._kept) < self.rules.most_identifiers:
-                        self._kept.setdefault(spelling, _Found(origin, old.source.lstrip("+")))
-        self._tokens = set().union(*(text.tokens for text in self._texts)) if self._texts else set()
-        self._starts = []
+                        self._kept.setdefault(spelling, origin)
+            if dropped == len(self._texts):
+                break
+        gone = set(map(id, self._texts[:dropped]))
+        del self._texts[:dropped]
+        self._windows = {number: one for number, one in self._windows.items() if id(one.text) not in gone}
+        if self._made - self._purged < 2 * len(self._windows) + _OFTEN:
+            return
+        # Places in windows that are gone are passed over when they are met; here and there they are swept out.
+        self._purged = oldest = next(iter(self._windows), self._made)
+        self._places = {
+            token: kept
+            for token, places in self._places.items()
+            if (kept := [place for place in places if place >= oldest] if places[0] < oldest else places)
+        }
+
+
+def _found_in(text: _Text) -> _Found:
+    return _Found(Origin.ENDORSED if text.source.startswith("+") else Origin.FREE_TEXT, text.source.lstrip("+"))
+
+
+def _unknown(path: str, role: ArgumentRole, shown: str) -> ArgumentOrigin:
+    return ArgumentOrigin(path, role, Origin.UNSEEN, FORGOTTEN, shown)
 
 
 @dataclass(slots=True)
@@ -274,19 +333,20 @@ def _number(text: str) -> float | None:
     return float(hit.group().replace(",", "")) if hit else None
 
 
-def _bounded_find(text: str, value: str) -> int:
-    """First place of `value` in `text` with no word character on either side; at most 64 places are looked at."""
-    at = text.find(value)
+def _bounded_find(text: str, value: str, start: int = 0, end: int | None = None) -> int:
+    """First place of `value` in `text` with no word character on either side, beginning in `start`..`end`; at most 64 places are looked at."""
+    until = len(text) if end is None else min(len(text), end + len(value) - 1)
+    at = text.find(value, start, until)
     first_is_word, last_is_word = _EDGE.match(value[0]) is not None, _EDGE.match(value[-1]) is not None
     for _ in range(64):
         if at < 0:
             return -1
-        end = at + len(value)
+        stop = at + len(value)
         clear_before = not first_is_word or at == 0 or _EDGE.match(text[at - 1]) is None
-        clear_after = not last_is_word or end == len(text) or _EDGE.match(text[end]) is None
+        clear_after = not last_is_word or stop == len(text) or _EDGE.match(text[stop]) is None
         if clear_before and clear_after:
             return at
-        at = text.find(value, at + 1)
+        at = text.find(value, at + 1, until)
     return -1
 
 

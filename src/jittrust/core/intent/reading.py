@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from jittrust.core.intent.origin import ArgumentRole
-from jittrust.core.intent.roles import argument_roles, declared_roles, leaves
+from jittrust.core.intent.roles import ROLE_RULES, argument_roles, declared_roles, leaves
 from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.intent.words import (
     NOUN_TOO,
@@ -111,6 +111,10 @@ _SECRET_PLACES = re.compile(
     r"(?:^|[/\\])\.?(?:ssh|aws|gnupg|kube|docker|netrc|pgpass|npmrc|env|htpasswd)(?:[/\\.]|$)|id_rsa|id_ed25519|/etc/shadow"
     r"|/proc/\w{1,20}/environ|\.pem$|\.key$|\.pfx$|credentials?(?:\.|$)"
 )
+# One of these stands in every secret place; looking for them first is several times faster.
+_SECRET_SIGNS = (
+    "ssh", "aws", "gnupg", "kube", "docker", "netrc", "pgpass", "npmrc", "env", "htpasswd", "id_", "/etc/shadow", ".pem", ".key", ".pfx", "credential",
+)  # fmt: skip
 
 _OPEN = frozenset(
     stem(word)
@@ -391,12 +395,14 @@ def _is_open(said: _ToolWords, tool: Tool, roles: Mapping[str, ArgumentRole], in
 
 
 def _secret_place(arguments: Mapping[str, Json]) -> bool:
-    return any(
-        isinstance(value, str)
-        and len(value) <= INTENT_RULES.longest_place
-        and _SECRET_PLACES.search(bare_address(value.casefold())) is not None
-        for _, value in leaves(arguments)
-    )
+    for count, (_, value) in enumerate(leaves(arguments)):
+        if count >= ROLE_RULES.most_leaves:
+            return True  # what was not looked at may name anything
+        if isinstance(value, str) and len(value) <= INTENT_RULES.longest_place:
+            place = bare_address(value.casefold())
+            if any(sign in place for sign in _SECRET_SIGNS) and _SECRET_PLACES.search(place) is not None:
+                return True
+    return False
 
 
 def _is_bulk(arguments: Mapping[str, Json], tool: Tool, rules: IntentRules) -> bool:

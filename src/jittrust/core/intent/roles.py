@@ -103,16 +103,27 @@ _SHAPES: Mapping[LiteralKind, ArgumentRole] = {
 _DATE_LIKE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[ tT]\d{2}:\d{2}(?::\d{2})?)?|\d{1,2}:\d{2}(?::\d{2})?")
 
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})  # the quick way; whatever else is no container is one too
+
+
 def leaves(value: Json, path: str = "", depth: int = 0) -> Iterator[tuple[str, Json]]:
     """Every scalar of a JSON value with its JSON pointer (RFC 6901), in order; a subtree that is too deep comes back whole."""
     if depth < ROLE_RULES.deepest:
         if isinstance(value, Mapping):
             for name, inner in value.items():
-                yield from leaves(inner, f"{path}/{name.replace('~', '~0').replace('/', '~1')}", depth + 1)
+                if "/" in name or "~" in name:
+                    name = name.replace("~", "~0").replace("/", "~1")  # noqa: PLW2901 - its spelling in a pointer
+                if type(inner) in _SCALARS:
+                    yield f"{path}/{name}", inner
+                else:
+                    yield from leaves(inner, f"{path}/{name}", depth + 1)
             return
         if isinstance(value, Sequence) and not isinstance(value, str):
             for place, inner in enumerate(value):
-                yield from leaves(inner, f"{path}/{place}", depth + 1)
+                if type(inner) in _SCALARS:
+                    yield f"{path}/{place}", inner
+                else:
+                    yield from leaves(inner, f"{path}/{place}", depth + 1)
             return
     yield path, value
 

@@ -35,7 +35,6 @@ TEXT_RULES = TextRules()
 _MARKS = re.compile(rf"([^\w\s\x00-\x7f]{{{TEXT_RULES.longest_mark_run}}})[^\w\s\x00-\x7f]+")
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff"
                         "\uffa0\U000e0000-\U000e0fff]")  # fmt: skip
-_SPACE = re.compile(r"\s+")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W\d_]+)?")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -51,7 +50,7 @@ def visible(text: str) -> str:
 
 def fold(text: str) -> str:
     """`visible` text in one case with single spaces: what values are compared by."""
-    return _SPACE.sub(" ", visible(text).casefold()).strip()
+    return " ".join(visible(text).casefold().split())
 
 
 def words(text: str) -> tuple[str, ...]:

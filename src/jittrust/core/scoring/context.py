@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from jittrust.core.history import History
 from jittrust.core.intent.origin import ArgumentRole
 from jittrust.core.intent.reading import ActionReading
-from jittrust.core.intent.roles import leaves
+from jittrust.core.intent.roles import ROLE_RULES, leaves
 from jittrust.core.intent.words import bare_address, fold
 from jittrust.core.model import Json, Reading, Tool
 from jittrust.core.units import Unit
@@ -73,7 +74,7 @@ def value_keys(
     Only a digest is kept: what an agent touched is not readable from its history.
     """
     keys: dict[str, None] = {}
-    for path, value in leaves(arguments):
+    for path, value in islice(leaves(arguments), ROLE_RULES.most_leaves):
         if (
             roles.get(path) not in _COUNTED
             or not isinstance(value, str | int | float)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.provenance import FORGOTTEN
 from jittrust.core.intent.reading import ActionReading, Effect
-from jittrust.core.intent.roles import leaves
+from jittrust.core.intent.roles import ROLE_RULES, leaves
 from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.model import Json, Reading
 from jittrust.core.units import Unit
@@ -160,7 +161,7 @@ def _amount_share(
         return 0.0
     amounts = {one.path for one in origins if one.role is ArgumentRole.AMOUNT}
     largest = 0.0
-    for path, value in leaves(arguments):
+    for path, value in islice(leaves(arguments), ROLE_RULES.most_leaves):
         if path in amounts and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             largest = max(largest, abs(float(value)))
     return min(rules.most_amount, rules.amount * math.log10(1.0 + largest))
