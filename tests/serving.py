@@ -17,8 +17,11 @@ from typing import Any, TypeVar
 
 import yaml
 
+from jittrust.adapters.files.pin import PinFile
+from jittrust.adapters.system.clock import SteadyClock
 from jittrust.adapters.unixsocket.join import driving_of, join
 from jittrust.apps.cli.reach import person
+from jittrust.apps.state_dir import make_private
 from jittrust.core.authority.map import AuthorityEntry
 from jittrust.core.grant.grant import PassBinding, Strictness
 from jittrust.core.mission.mission import GoalSource, Mission
@@ -27,7 +30,10 @@ from jittrust.ports.driving import Driving
 from jittrust.ports.grants import IssuedGrant, NewGrant
 from jittrust.ports.missions import NewMission
 
+PIN = "7391"
 T = TypeVar("T")
+PIN = "739105"
+"""The approver's, set before the gateway starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,9 @@ class Running:
             await connection.close()
 
     async def mission(self, goal: str, entries: Sequence[AuthorityEntry] = (), lanes: int = 1) -> Mission:
+        pin = PinFile(self.state, SteadyClock())
+        if entries and not pin.is_set():
+            pin.set(PIN)
         async with self.person() as driving:
             return await driving.missions.start(
                 NewMission(
@@ -58,6 +67,7 @@ class Running:
                     GoalSource.FILE if entries else GoalSource.MISSION_START,
                     tuple(entries),
                     lanes=lanes,
+                    pin=PIN if entries else "",
                 )
             )
 
@@ -113,6 +123,7 @@ def gateway(
         "servers": {name: dict(server) for name, server in servers.items()},
     }
     config.write_text(yaml.safe_dump(whole), "utf-8")
+    PinFile(make_private(state), SteadyClock()).set(PIN)
     command = [
         sys.executable,
         "-m",

@@ -130,7 +130,7 @@ class World:
 
     async def start(self, *entries: AuthorityEntry, goal: str = GOAL, **more: object) -> Mission:
         """A person starts a mission."""
-        new = NewMission("ada", goal, GoalSource.MISSION_START, entries=entries, **more)  # type: ignore[arg-type]
+        new = NewMission("ada", goal, GoalSource.MISSION_START, entries=entries, pin=PIN, **more)  # type: ignore[arg-type]
         return await self.broker.driving.missions.start(new)
 
     def ask(self, tool: str, arguments: Mapping[str, Json], *, server: str = "srv", agent: str = "agent") -> Evaluation:
@@ -170,7 +170,7 @@ class World:
 
     async def change(self, mission: str, **more: object) -> Mission:
         """The person changes the mission, having shown the PIN."""
-        change = MissionChange(by="ada", confirmed_by=ConfirmedBy.PIN, **more)  # type: ignore[arg-type]
+        change = MissionChange(by="ada", pin=PIN, **more)  # type: ignore[arg-type]
         return await self.broker.driving.missions.change(mission, change)
 
     async def stand(self, mission: str, trust: float, state: SessionState) -> None:

@@ -17,7 +17,7 @@ from jittrust.core.response.session import SessionState
 from jittrust.core.units import Seconds
 from jittrust.ports.approvals import Answer, Caller
 from jittrust.ports.decision_point import Passage
-from jittrust.ports.missions import MissionChange
+from jittrust.ports.missions import MissionChange, NewMission
 from jittrust.ports.registry import Attachment
 
 READ_A = {"path": "plan.txt"}
@@ -195,14 +195,17 @@ async def test_widening_a_map_or_resuming_a_mission_needs_the_pin() -> None:
     assert mission is not None
     await w.change(mission.id, to=MissionState.SUSPENDED)
 
-    for confirmed in (ConfirmedBy.NOBODY, ConfirmedBy.CLIENT):
-        for change in (
-            MissionChange(add=(allowing("send_mail"),), confirmed_by=confirmed),
-            MissionChange(approve=("e-read_file",), confirmed_by=confirmed),
-            MissionChange(to=MissionState.ACTIVE, confirmed_by=confirmed),
-        ):
-            with pytest.raises(RefusedError, match="confirmation_too_weak"):
-                await w.broker.driving.missions.change(mission.id, change)
+    for change in (
+        MissionChange(add=(allowing("send_mail"),), pin=PIN[::-1]),
+        MissionChange(approve=("e-read_file",), pin=PIN[::-1]),
+        MissionChange(to=MissionState.ACTIVE, pin=PIN[::-1]),
+    ):
+        with pytest.raises(RefusedError, match="pin_wrong"):
+            await w.broker.driving.missions.change(mission.id, change)
+    with pytest.raises(RefusedError, match="pin_wrong"):
+        await w.broker.driving.missions.start(
+            NewMission("ada", "Send mail", GoalSource.FILE, entries=(allowing("send_mail"),), pin=PIN[::-1])
+        )
 
 
 @pytest.mark.parametrize(

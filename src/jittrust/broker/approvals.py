@@ -78,9 +78,9 @@ class ApprovalBook:
         await self._state.change(writes, records)
         if found.kind is ApprovalKind.SUSPENSION:
             to_state = MissionState.ACTIVE if answer.approve else MissionState.TERMINATED
-            await self._missions.change(
+            await self._missions.apply(
                 found.target,
-                MissionChange(to=to_state, by=answer.by, confirmed_by=answer.confirmed_by, why="answered by a person"),
+                MissionChange(to=to_state, by=answer.by, why="answered by a person"),
             )
         return answered
 

@@ -80,7 +80,7 @@ class Broker:
         """
         state = State(store, await store.load())
         grants = GrantBook(state, rules, secrets, issuer, clock, new_id)
-        missions = MissionBook(state, grants, rules, clock, new_id)
+        missions = MissionBook(state, grants, pin, rules, clock, new_id)
         gather = Gather(state, policy, rules)
         driving = Driving(
             decisions=Evaluations(state, gather, grants, rules, secrets.pass_key, clock, new_id),

@@ -78,7 +78,7 @@ class Gather:
             server=server,
             tool=tool,
             pin=pin,
-            policy=self._ask_policy(ask, mission, tool, server, origins),
+            policy=self._ask_policy(ask, mission, tool, server, origins, grant.binding),
             origins=origins,
             history=replace(history, last_tool=memory.last_tool),
             trail=tuple(memory.trail),
@@ -115,17 +115,22 @@ class Gather:
         tool: Tool | None,
         server: str,
         origins: tuple[ArgumentOrigin, ...] | None,
+        shown: PassBinding,
     ) -> PolicyAnswer | None:
         facts: dict[str, str | int | bool | tuple[str, ...]] = {
             "goal_stated": mission.goal.stated,
             "goal_source": str(mission.goal.source),
+            "mission": mission.id,
+            "pass_binding": str(shown),
             "arguments": tuple(sorted(ask.arguments)),
+            **_plain(ask.arguments),
         }
         if tool is not None:
             reading = classify(tool, ask.arguments)
             facts |= {
                 "intent": reading.intent,
                 "consequential": reading.consequential,
+                "open_world": reading.open_world,
                 "sensitive": max(reading.sensitivity_in, reading.sensitivity_out) >= self._rules.sensitive_from,
                 **_hints(tool.annotations),
             }
@@ -134,7 +139,9 @@ class Gather:
             values = dict(_texts(ask.arguments))
             roles = argument_roles(tool, ask.arguments)
             facts["targets"] = tuple(value for path, value in values.items() if roles.get(path) is ArgumentRole.TARGET)
-            facts["paths"] = tuple(value for path, value in values.items() if roles.get(path) is ArgumentRole.SELECTOR)
+            facts["selectors"] = tuple(
+                value for path, value in values.items() if roles.get(path) is ArgumentRole.SELECTOR
+            )
         try:
             return self._policy.answer(
                 PolicyQuestion(
@@ -162,14 +169,26 @@ def _hints(hints: ToolAnnotations) -> dict[str, bool]:
         "read_only": hints.read_only,
         "destructive": hints.destructive,
         "idempotent": hints.idempotent,
-        "open_world": hints.open_world,
     }
     return {name: value for name, value in declared.items() if value is not None}
+
+
+def _plain(arguments: Mapping[str, Json]) -> dict[str, str | bool]:
+    """`arg_NAME` for the arguments that a rule may compare: booleans and texts that are not too long."""
+    return {
+        f"arg_{name}": value
+        for name, value in arguments.items()
+        if name.isidentifier()
+        and (isinstance(value, bool) or (isinstance(value, str) and len(value) <= _LONGEST_ARGUMENT))
+    }
 
 
 def _texts(arguments: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     return ((path, value) for path, value in leaves(arguments) if isinstance(value, str))
 
+
+# Longest text argument that a written rule can look at, in characters.
+_LONGEST_ARGUMENT = 1000
 
 # What the methods that carry no tool do, in the words the reader of acts knows: name, description, read only.
 _METHODS = {

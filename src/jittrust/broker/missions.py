@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -9,7 +10,6 @@ from typing import TypeAlias
 from jittrust.broker.grants import GrantBook
 from jittrust.broker.record import grant_record, mission_record
 from jittrust.broker.state import State
-from jittrust.core.approval import ConfirmedBy
 from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, EntryState
 from jittrust.core.authority.match import check_entry
 from jittrust.core.authority.propose import propose
@@ -26,6 +26,7 @@ from jittrust.core.states import move
 from jittrust.core.units import Instant
 from jittrust.ports.commit import MoveGrant, PutMission, PutStanding, RecordBody, Write
 from jittrust.ports.missions import MissionChange, MissionView, NewMission
+from jittrust.ports.pin import PinCheck
 
 GOAL_CHARACTERS = 20_000
 """Longest statement of a goal, in characters. Longer is refused, never cut."""
@@ -39,11 +40,18 @@ class MissionBook:
     """Starts, extends, shows and ends missions."""
 
     def __init__(
-        self, state: State, grants: GrantBook, rules: Rules, clock: Callable[[], Instant], new_id: Callable[[str], str]
+        self,
+        state: State,
+        grants: GrantBook,
+        pin: PinCheck,
+        rules: Rules,
+        clock: Callable[[], Instant],
+        new_id: Callable[[str], str],
     ) -> None:
         """Wire it up."""
         self._state = state
         self._grants = grants
+        self._pin = pin
         self._rules = rules
         self._clock = clock
         self._new_id = new_id
@@ -59,6 +67,9 @@ class MissionBook:
 
     async def start(self, new: NewMission) -> Mission:
         """See `Missions.start`."""
+        if new.entries:
+            # A map that somebody wrote widens what may be done, so it takes the approver's PIN like every approval.
+            await asyncio.to_thread(self._pin.check, new.pin)
         if new.request:
             identity = f"m-{new.request}"
             known = self._state.missions.get(identity)
@@ -105,16 +116,15 @@ class MissionBook:
 
     async def change(self, mission: str, change: MissionChange) -> Mission:
         """See `Missions.change`."""
+        if change.approve or change.add or change.to in (MissionState.APPROVED, MissionState.ACTIVE):
+            await asyncio.to_thread(self._pin.check, change.pin)
+        return await self.apply(mission, change)
+
+    async def apply(self, mission: str, change: MissionChange) -> Mission:
+        """Make a change true whose right to be made was checked already. Raises as `Missions.change`, but for the PIN."""
         found = self._state.missions.get(mission)
         if found is None:
             raise NotFoundError("mission_unknown", f"There is no mission {mission}.", "jittrust mission list")
-        widens = change.approve or change.add or change.to in (MissionState.APPROVED, MissionState.ACTIVE)
-        if widens and change.confirmed_by not in (ConfirmedBy.PIN, ConfirmedBy.POLICY):
-            raise RefusedError(
-                "confirmation_too_weak",
-                "Widening a map or letting a mission go on needs the approver's PIN.",
-                "jittrust mission approve",
-            )
         now = self._clock()
         unknown = ({*change.approve, *change.refuse}) - {entry.id for entry in found.authority.entries}
         if unknown:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jittrust.core.approval import ConfirmedBy
 from jittrust.core.authority.map import AuthorityEntry
 from jittrust.core.mission.mission import GoalSource, Mission
 from jittrust.core.mission.states import MissionState
@@ -19,7 +18,8 @@ class NewMission:
     """A goal that a person states.
 
     `entries` is an authority map a person has already edited and approved (from a mission file); empty = derive it from the goal and the
-    tools known. `request` makes the start idempotent: the same request and person give the same mission.
+    tools known. Giving entries takes the approver's `pin` (secret, never recorded): it widens what may be done. `request` makes the start
+    idempotent: the same request and person give the same mission.
     """
 
     person: str
@@ -30,11 +30,15 @@ class NewMission:
     observe: bool = False
     request: str = ""
     lanes: int = 1
+    pin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MissionChange:
-    """What a person changes: entries approved or refused (ids), entries added, words added, or the state. Empty members change nothing."""
+    """What a person changes: entries approved or refused (ids), entries added, or the state. Empty members change nothing.
+
+    Approving, adding and letting a suspended mission go on take the approver's `pin` (secret, never recorded).
+    """
 
     approve: tuple[str, ...] = ()
     refuse: tuple[str, ...] = ()
@@ -42,7 +46,7 @@ class MissionChange:
     to: MissionState | None = None
     why: str = ""
     by: str = ""
-    confirmed_by: ConfirmedBy = ConfirmedBy.NOBODY
+    pin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class Missions(Protocol):
 
         Raises:
             BadInputError: code `goal_empty`, `goal_too_long`, or a bad entry.
+            RefusedError: as `PinCheck.check`, when entries are given.
         """
         ...
 
@@ -81,6 +86,7 @@ class Missions(Protocol):
         Raises:
             NotFoundError: code `mission_unknown`.
             ConflictError: code `illegal_move`.
+            RefusedError: as `PinCheck.check`, when it widens.
         """
         ...
 

@@ -94,6 +94,8 @@ class CedarPolicy:
             if (first := seen.setdefault(rule.id, rule)) is not rule:
                 where = f"{first.file}:{first.line}"
                 raise _broken(rule.file, rule.line, f'the id "{rule.id}" is taken by the rule at {where}')
+        # Facts that no rule asks for are not even looked at: answers stay the same and are found again.
+        self._facts = frozenset[str]().union(*(_asked(prepared.body) for prepared in self._rules))
         # The index: each rule under what its scope names most narrowly, the rest in a list that is always looked at.
         self._named: dict[tuple[str, str], list[int]] = {}
         self._everywhere: list[int] = []
@@ -127,7 +129,7 @@ class CedarPolicy:
     def answer(self, question: PolicyQuestion) -> PolicyAnswer:
         """See `ports.policy.Policy`. Permits are named only where nothing forbids."""
         try:
-            context = json.dumps(_context(question), sort_keys=True)
+            context = json.dumps(_context(question, self._facts), sort_keys=True)
             names = (
                 question.agent,
                 question.person,
@@ -192,9 +194,9 @@ class _LeastUsed(Generic[K, V]):
         return made
 
 
-def _context(question: PolicyQuestion) -> Mapping[str, object]:
-    facts = {name: list(value) if isinstance(value, tuple) else value for name, value in question.facts.items()}
-    return {**facts, "person": question.person, "server": question.server}
+def _context(question: PolicyQuestion, asked: frozenset[str]) -> Mapping[str, object]:
+    told: Mapping[str, object] = {**question.facts, "person": question.person, "server": question.server}
+    return {name: list(fact) if isinstance(fact := told[name], tuple) else fact for name in asked & told.keys()}
 
 
 def _uid(named: tuple[str, str]) -> dict[str, str]:

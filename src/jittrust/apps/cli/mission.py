@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,7 +17,6 @@ from jittrust.apps.cli.failure import DONE
 from jittrust.apps.cli.options import AsJson, PinStdin, State
 from jittrust.apps.cli.output import emit, moment, plain, say, table, working
 from jittrust.apps.cli.reach import asked, person, read_pin, state_of
-from jittrust.core.approval import ConfirmedBy
 from jittrust.core.authority.map import AuthorityEntry, EntryState
 from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
 from jittrust.core.mission.mission import Goal, GoalSource, Mission
@@ -243,10 +243,10 @@ def approve(
             )
         return await driving.missions.change(
             view.mission.id,
-            MissionChange(approve=chosen, refuse=tuple(refuse or ()), by=person(), confirmed_by=ConfirmedBy.PIN),
+            MissionChange(approve=chosen, refuse=tuple(refuse or ()), by=person(), pin=pin),
         )
 
-    _confirm(state, pin_stdin=pin_stdin)
+    pin = _asked_pin(state, pin_stdin=pin_stdin)
     changed = asked(state, change)
     if as_json:
         emit({"mission": changed})
@@ -288,7 +288,7 @@ def end(
 def _started(state: Path | None, new: NewMission, *, pin_stdin: bool, as_json: bool) -> int:
     if new.entries:
         # A map that a person wrote widens what may be done, so it takes the person's PIN like every approval.
-        _confirm(state, pin_stdin=pin_stdin)
+        new = replace(new, pin=_asked_pin(state, pin_stdin=pin_stdin))
     mission = asked(state, lambda driving: driving.missions.start(new))
     if as_json:
         emit({"mission": mission})
@@ -303,19 +303,18 @@ def _started(state: Path | None, new: NewMission, *, pin_stdin: bool, as_json: b
     return DONE
 
 
-def _confirm(state: Path | None, *, pin_stdin: bool) -> None:
-    """Ask for the approver's PIN and check it.
+def _asked_pin(state: Path | None, *, pin_stdin: bool) -> str:
+    """Ask for the approver's PIN; the broker checks it.
 
     Raises:
-        RefusedError: `pin_not_set`, `pin_wrong`, `pin_locked`.
+        RefusedError: code `pin_not_set`, before anything is asked.
     """
     from jittrust.adapters.files.pin import PinFile
     from jittrust.adapters.system.clock import SteadyClock
 
-    kept = PinFile(state_of(state), SteadyClock())
-    if not kept.is_set():
+    if not PinFile(state_of(state), SteadyClock()).is_set():
         raise RefusedError("pin_not_set", "No approver's PIN is set", "Set one: jittrust approve --set-pin")
-    kept.check(read_pin(from_stdin=pin_stdin))
+    return read_pin(from_stdin=pin_stdin)
 
 
 def _catalogue(command: Sequence[str], server: str) -> Sequence[Tool]:

@@ -15,7 +15,6 @@ from jittrust.apps.demo.gateway import HttpAnswer, KeyHolder, call_without_key, 
 from jittrust.apps.demo.stage import AgentRun, Stage, environment
 from jittrust.apps.demo.teller import Teller
 from jittrust.apps.demo.telling import StoryClaim, StoryEnd, TailRecord, ToldCall, short, told
-from jittrust.core.approval import ConfirmedBy
 from jittrust.core.grant.grant import PassBinding, Strictness
 from jittrust.core.grant.lanes import RotationRules
 from jittrust.core.grant.proof import SECRET_BYTES, Ed25519Signer
@@ -44,7 +43,7 @@ async def benign(stage: Stage, teller: Teller) -> StoryEnd:
     mission = await stage.start(world.GOAL)
     calls = await stage.act(AgentRun(BENIGN, world.PAY_THE_INVOICE, data, obey=False), teller.call)
     ended = await stage.wired.driving.missions.change(
-        mission.id, MissionChange(to=MissionState.COMPLETED, by=stage.person, confirmed_by=ConfirmedBy.NOBODY)
+        mission.id, MissionChange(to=MissionState.COMPLETED, by=stage.person)
     )
     wanted = [f"{step['server']}.{step['tool']}" for step in world.PAY_THE_INVOICE]
     done = [one.call for one in world.done(data)]
