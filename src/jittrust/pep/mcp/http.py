@@ -22,6 +22,8 @@ from jittrust.core.model import Action, Evaluation, Json, Resource
 from jittrust.core.problem import PROBLEM_TYPE, problem, problem_of
 from jittrust.core.reasons import AgentCode
 from jittrust.pep.asgi import (
+    BodyTooLargeError,
+    BodyTooSlowError,
     ClientGoneError,
     Headers,
     Receive,
@@ -798,6 +800,8 @@ async def _answer_error(answering: Answering, error: JitError) -> None:
         headers.append((b"allow", b"POST, GET, DELETE"))
     if error.http_status in {429, 503}:
         headers.append((b"retry-after", b"2"))
+    if isinstance(error, BodyTooLargeError | BodyTooSlowError):
+        headers.append((b"connection", b"close"))  # the rest of the body belongs to nothing
     await answering.whole(error.http_status, problem_of(error), headers)
 
 
