@@ -1,7 +1,4 @@
-"""The user's broker as a process of its own: started by the first `jittrust run`, ends when nobody needs it any more.
-
-    python -m jittrust.apps.broker_process --state DIR [--idle SECONDS]
-"""
+"""The user's broker as a process of its own: started by the first `jittrust run`, ends when nobody needs it any more."""
 
 from __future__ import annotations
 
@@ -57,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         idle = chosen.idle if chosen.idle is not None else float(settings.store.idle_exit_seconds)
         asyncio.run(keep(state, settings, idle))
     except JitError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0
 

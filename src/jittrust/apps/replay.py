@@ -49,6 +49,19 @@ _SERVER = "session"
 _START = 1_700_000_000.0
 
 
+# The row of a call that cannot even be read.
+_MALFORMED: Mapping[str, Json] = {
+    "verdict": "deny",
+    "response": "none",
+    "wis": None,
+    "factors": {"O": None, "C": None, "R": None, "T": None},
+    "drift": None,
+    "price": 1,
+    "intent": "",
+    "reasons": ["malformed_call"],
+}
+
+
 @dataclass(slots=True)
 class VirtualClock:
     """Time that moves only when told."""
@@ -220,28 +233,10 @@ class _Run:
                 subject=Subject(SubjectKind.AGENT, self._session.agent),
                 evaluation_id=f"c-{len(self._rows)}",
             )
-            if not isinstance(asked, Evaluation):
-                raise BadInputError("malformed_call", "not a call")
-            decision = await self._broker.driving.decisions.evaluate(
-                asked, Shown(PassBinding.GATEWAY, attachment=self._attached)
-            )
         except (MalformedMessageError, BadInputError):
-            refused: dict[str, Json] = {
-                "wis": None,
-                "factors": {"O": None, "C": None, "R": None, "T": None},
-                "drift": None,
-            }
-            self._rows.append(
-                row
-                | {
-                    "verdict": "deny",
-                    "response": "none",
-                    **refused,
-                    "price": 1,
-                    "intent": "",
-                    "reasons": ["malformed_call"],
-                }
-            )
+            asked = None
+        if not isinstance(asked, Evaluation):
+            self._rows.append({**row, **_MALFORMED})
             return
         decision = await self._broker.driving.decisions.evaluate(
             asked, Shown(PassBinding.GATEWAY, attachment=self._attached)
