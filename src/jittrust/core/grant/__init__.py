@@ -1,0 +1,1 @@
+"""Ephemeral access grants: token claims, key proof, lanes of passes, gas."""
