@@ -40,7 +40,7 @@ from jittrust.core.response.session import SessionState, Standing
 from jittrust.core.rules import Rules
 from jittrust.core.scoring.context import fit
 from jittrust.core.scoring.price import price, refusal_price
-from jittrust.core.scoring.risk import risk, tainted
+from jittrust.core.scoring.risk import first_seen, risk, tainted
 from jittrust.core.scoring.trust import after, opening
 from jittrust.core.scoring.wis import weighted_intent_score
 from jittrust.core.units import Gas, Instant, Score, Seconds, Unit
@@ -232,7 +232,11 @@ def _session_stopped(case: _Case) -> bool:
     if case.facts.mission is not None and case.facts.mission.observe:
         # What was measured put it there, and nothing that was measured stops a mission that is only observed: see `decide`.
         return False
-    case.say("session_suspended", f"The session is {standing.state}.", "A person resumes it: jittrust approve.")
+    case.say(
+        "session_suspended",
+        f"The session is {standing.state}, for what it did before.",
+        "A person resumes it: jittrust approve.",
+    )
     return True
 
 
@@ -389,7 +393,7 @@ def _outside(case: _Case, matched: Match, reading: ActionReading, factors: Inten
         if case.taints and level is not None and level >= case.rules.deny_outside_from:
             case.say(
                 "outside_map_dangerous",
-                f"{matched.why} {factors.risk.why}",
+                f"{matched.why} A stranger's value is in it: {'; '.join(first_seen(taint) for taint in case.taints[:3])}.",
                 "A person may widen the map: jittrust mission approve.",
             )
             return Ruling.DENY
@@ -418,27 +422,33 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         return Ruling.STEP_UP
     asked = False
     if case.taints:
-        named = "; ".join(
-            f"{taint.path} = {taint.shown} from {taint.source or taint.origin}" for taint in case.taints[:3]
+        named = "; ".join(first_seen(taint) for taint in case.taints[:3])
+        case.say(
+            "tainted_argument",
+            f"A value that decides who gains or what is touched is a stranger's: {named}.",
+            "Say it in the goal, or approve this one call: jittrust approve.",
         )
-        case.say("tainted_argument", f"{named}, not in the goal.", "Endorse the source, or approve this one call.")
         asked = True
     if facts.origins is None or wis.unknown:
         lost = ", ".join((*wis.unknown, *(("origins",) if facts.origins is None else ())))
-        case.say("factor_unknown", f"Could not be measured: {lost}.", "Approve this one call: jittrust approve.")
+        case.say("factor_unknown", f"This could not be measured: {lost}.", "Approve this one call: jittrust approve.")
         asked = True
     if wis.value < case.rules.ask_below:
         case.say(
             "low_wis",
-            f"WIS {wis.value:.0f} lies below {case.rules.ask_below:.0f}.",
+            f"The Weighted Intent Score is {wis.value:.1f}; a call with consequences needs {case.rules.ask_below:.0f}.",
             "Approve this one call: jittrust approve.",
         )
         asked = True
     if case.drift is not None and case.drift.value is not None and case.drift.value >= case.rules.drift_from:
-        case.say("drift", case.drift.why, "Restate the goal, or approve this one call.")
+        case.say("drift", case.drift.why, "Say more of the goal, or approve this one call: jittrust approve.")
         asked = True
     if facts.standing is not None and facts.standing.state is SessionState.NARROWED:
-        case.say("narrowed", "Privileges of this session are reduced.", "Approve this one call: jittrust approve.")
+        case.say(
+            "narrowed",
+            "Trust in this session is low, so every call with consequences needs a person.",
+            "Approve this one call: jittrust approve.",
+        )
         asked = True
     return Ruling.STEP_UP if asked and ruling is Ruling.ALLOW else ruling
 

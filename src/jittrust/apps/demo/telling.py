@@ -183,7 +183,7 @@ def sentence(ruling: str, reasons: Mapping[str, str]) -> str:
         if code in reasons:
             return words.format(_first(reasons[code]))
     if ruling == "allow":
-        named = reasons.get("inside_map", "").startswith("the goal names")
+        named = reasons.get("inside_map", "").startswith("The goal names")
         return (
             "Your words name this very act; nothing measured speaks against it."
             if named
@@ -193,9 +193,9 @@ def sentence(ruling: str, reasons: Mapping[str, str]) -> str:
 
 
 def _first(fact: str) -> str:
-    """The first of several findings: `/to/0 = x from files/read_file#3`."""
-    first = fact.removesuffix(", not in the goal.").partition(";")[0]
-    return f"{first.lstrip('/')}."
+    """The first of several findings: `…: to/0 “x” first appeared in the text of files/read_file#3, not in the goal; …`."""
+    first = fact.partition(": ")[2].partition("; ")[0].removesuffix(".")
+    return f"{first.removesuffix(', not in the goal')}."
 
 
 def short(arguments: Mapping[str, Any]) -> str:

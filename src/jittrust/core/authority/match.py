@@ -60,7 +60,7 @@ def match(authority: AuthorityMap, tool: Tool, action: str, arguments: Mapping[s
     The tool's own `pin` is compared with the entry's; an entry without a pin covers any definition. The call's resource words are its string
     values with the role of a destination or selector; all of them must match the entry's pattern, and there must be one.
     """
-    best = Match(MatchStanding.OUTSIDE, None, f"no entry names {tool.id}")
+    best = Match(MatchStanding.OUTSIDE, None, f"No entry of the mission's map names {tool.id}.")
     words: tuple[str, ...] | None = None
     for entry in authority.entries:
         if entry.tool != tool.id or entry.action != action:
@@ -107,24 +107,40 @@ def check_entry(entry: AuthorityEntry) -> None:
 
 def _judge(entry: AuthorityEntry, tool: Tool, arguments: Mapping[str, Json], words: tuple[str, ...]) -> Match:
     if entry.state is EntryState.REFUSED:
-        return Match(MatchStanding.REFUSED, entry, f"a person refused entry {entry.id}")
+        return Match(MatchStanding.REFUSED, entry, f"A person refused {tool.id} for this mission (entry {entry.id}).")
     if entry.state is EntryState.PROPOSED:
-        return Match(MatchStanding.WAITING, entry, f"entry {entry.id} is proposed and waits for a person")
+        return Match(
+            MatchStanding.WAITING,
+            entry,
+            f"The map only proposes {tool.id}, and nobody has approved it (entry {entry.id}). {entry.why}".rstrip(),
+        )
     if entry.pin and entry.pin != tool.pin:
-        return Match(MatchStanding.PIN_DIFFERS, entry, f"the definition of {tool.id} is not the one that was approved")
+        return Match(
+            MatchStanding.PIN_DIFFERS,
+            entry,
+            f"The definition of {tool.id} is not the one that was approved (entry {entry.id}).",
+        )
     if entry.resource:
         missed = _missed_word(entry.resource, words)
         if missed is None and next(islice(leaves(arguments), ROLE_RULES.most_leaves, None), None) is not None:
             missed = "a call with more values than are read"
         if missed is not None:
-            return Match(MatchStanding.RESOURCE_FAILED, entry, f"{missed} does not match {entry.resource!r}")
+            return Match(
+                MatchStanding.RESOURCE_FAILED,
+                entry,
+                f"Entry {entry.id} allows only what matches {entry.resource!r}, and {missed} does not.",
+            )
     if entry.constraints:
         broken = _broken(entry.constraints, arguments)
         if broken:
-            return Match(MatchStanding.CONSTRAINT_FAILED, entry, broken)
+            return Match(
+                MatchStanding.CONSTRAINT_FAILED,
+                entry,
+                f"An argument is outside the limits of entry {entry.id}: {broken}.",
+            )
     if entry.uses_left is not None and entry.uses_left <= 0:
-        return Match(MatchStanding.USES_EXHAUSTED, entry, f"entry {entry.id} has no uses left")
-    return Match(MatchStanding.INSIDE, entry, entry.why or f"entry {entry.id} covers it")
+        return Match(MatchStanding.USES_EXHAUSTED, entry, f"Entry {entry.id} has no uses left.")
+    return Match(MatchStanding.INSIDE, entry, entry.why or f"Entry {entry.id} covers {tool.id}.")
 
 
 def _missed_word(pattern: str, words: tuple[str, ...]) -> str | None:

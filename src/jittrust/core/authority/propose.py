@@ -17,7 +17,7 @@ from jittrust.core.intent.goal import GoalReading, Mention, mention, read_goal
 from jittrust.core.intent.origin import ArgumentRole
 from jittrust.core.intent.reading import ActionReading, classify
 from jittrust.core.intent.roles import argument_nouns, declared_roles
-from jittrust.core.intent.words import LiteralKind, VerbClass, concepts, content_stems, name_words, words
+from jittrust.core.intent.words import LiteralKind, VerbClass, concepts, content_stems, name_words, stem, words
 from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Json, Tool
 
@@ -141,7 +141,7 @@ def _candidate(tool: Tool, read: GoalReading, common: Mapping[str, str], rules: 
             both=True,
             spoken=True,
             forbidden=named.forbidden,
-            why=f"{named.why} and what the tool says of itself",
+            why=f"{named.why}, as the tool says of itself",
         )
     concerned = bool(set(nouns) & read.stems or concepts(nouns) & read.about)
     return _Candidate(
@@ -198,43 +198,62 @@ def _decide(one: _Candidate, read: GoalReading, support: _Support, rules: Propos
         return _decide_open_read(one, read, rules)
     quiet = one.reading.sensitivity_in < rules.support_below
     if one.plausible or one.named.both:
-        why = f"a read that the goal can need: it concerns {', '.join(one.nouns) or one.tool.name}"
+        why = f"A read that the goal may need: it concerns {_called(one)}."
     elif support.needed:
-        why = "a read that supplies what a named act needs"
+        why = "A read that supplies what an act needs that the goal names."
     elif quiet and support.concerned:
-        why = "a read without effect of a server that the goal concerns"
+        why = "A read, without effect, from a server that the goal concerns."
     else:
         return None
     if not one.tool.pin:
-        return EntryState.PROPOSED, "", f"{why}; its definition is not pinned", {}
+        return EntryState.PROPOSED, "", f"{why} {_NOT_PINNED}", {}
     return EntryState.APPROVED, "policy:read", why, {}
+
+
+_NOT_PINNED = "Its definition is not pinned, so a person decides."
+
+
+def _called(one: _Candidate) -> str:
+    """What a tool acts on, in the words of its name; else its name."""
+    said = [word for word in name_words(one.tool.name) if stem(word) in one.nouns]
+    return f"“{' '.join(said) or one.tool.name}”"
 
 
 def _decide_act(one: _Candidate, read: GoalReading, rules: ProposalRules) -> _Decision | None:
     if one.named.both:
-        why = f"the goal names {one.named.why}"
+        why = f"The goal names it: {one.named.why}."
         constraints = constraints_from(one.tool, read, rules)
         if one.reading.intent in _NEVER_BY_POLICY:
-            return EntryState.PROPOSED, "", f"{why}; {one.reading.intent} always needs a person", constraints
+            return (
+                EntryState.PROPOSED,
+                "",
+                f"{why} Acts of the kind {one.reading.intent} always need a person.",
+                constraints,
+            )
         if not one.tool.pin:
-            return EntryState.PROPOSED, "", f"{why}; its definition is not pinned", constraints
+            return EntryState.PROPOSED, "", f"{why} {_NOT_PINNED}", constraints
         if not read.whole:
-            return EntryState.PROPOSED, "", f"{why}; the goal is too long to be read whole", constraints
+            return (
+                EntryState.PROPOSED,
+                "",
+                f"{why} The goal is too long to be read whole, so a person decides.",
+                constraints,
+            )
         if one.reading.verb is VerbClass.UNKNOWN:
-            return EntryState.PROPOSED, "", f"{why}; what the tool does is not known", constraints
+            return EntryState.PROPOSED, "", f"{why} What the tool does is not known, so a person decides.", constraints
         return EntryState.APPROVED, "policy:named", why, constraints
     if one.named.verb:
         return (
             EntryState.PROPOSED,
             "",
-            f"the goal has the verb {one.named.why} but does not name what this tool acts on",
+            f"The goal has the verb {one.named.why}, but does not name what this tool acts on.",
             {},
         )
     if one.plausible:
         return (
             EntryState.PROPOSED,
             "",
-            f"the goal concerns {', '.join(one.nouns) or one.tool.name} but names no such act",
+            f"The goal concerns {_called(one)}, but names no such act.",
             {},
         )
     return None
@@ -246,12 +265,12 @@ def _decide_open_read(one: _Candidate, read: GoalReading, rules: ProposalRules) 
     if not (addressed or one.named.both or one.plausible):
         return None
     if one.tool.pin and read.whole and (addressed or one.named.both):
-        why = "the goal gives the address" if addressed else f"the goal names {one.named.why}"
-        return EntryState.APPROVED, "policy:named", f"a read from outside: {why}", constraints
+        why = "the goal gives its address" if addressed else f"the goal names {one.named.why}"
+        return EntryState.APPROVED, "policy:named", f"A read from outside: {why}.", constraints
     return (
         EntryState.PROPOSED,
         "",
-        "a read from outside that the goal may need; the address itself can carry data out",
+        "A read from outside that the goal may need; its address could carry data out, so a person decides.",
         constraints,
     )
 

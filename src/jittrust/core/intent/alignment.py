@@ -63,7 +63,11 @@ def clarity(
     """
     if not goal.stated:
         return Reading(
-            "O", None, Unit(0.0), "core.intent.alignment", "no goal was stated, so nothing can be compared with it"
+            "O",
+            None,
+            Unit(0.0),
+            "core.intent.alignment",
+            "No goal was stated, so there is nothing to compare the call with.",
         )
     read = read_goal(goal)
     named = mention(read, reading.verb, reading.stem, reading.objects)
@@ -124,25 +128,27 @@ def _share(origins: Sequence[ArgumentOrigin], wanted: set[Origin]) -> float:
 
 def _sentence(named: Mention, entry: AuthorityEntry | None, authority: Sequence[ArgumentOrigin], foreign: float) -> str:
     if named.forbidden:
-        return f"the goal says not to do this ({named.why or 'a “do not” names it'})"
+        return f"The goal says not to do this ({named.why or 'a “do not” names it'})."
     parts = []
     if entry is None:
-        parts.append("no entry of the authority map covers it")
+        parts.append("No approved entry of the map covers the call.")
     else:
         parts.append(
-            f"entry {entry.id} covers it"
+            f"Entry {entry.id} of the map covers the call."
             if entry.state is EntryState.APPROVED
-            else f"entry {entry.id} still waits for a person"
+            else f"Entry {entry.id} of the map still waits for a person."
         )
     if named.both:
-        parts.append(f"the goal names {named.why}")
+        parts.append(f"The goal names the act: {named.why}.")
     elif named.verb:
-        parts.append(f"the goal has the verb {named.why} but not what it acts on")
+        parts.append(f"The goal has the verb {named.why}, but not what it acts on.")
     else:
-        parts.append("the goal names no such act")
+        parts.append("The goal names no such act.")
     if foreign > 0.0:
         first = next(one for one in authority if one.origin is Origin.FREE_TEXT)
-        parts.append(
-            f"{first.path.lstrip('/')} “{first.shown}” comes from the text of {first.source}, not from the goal"
-        )
-    return "; ".join(parts)
+        parts.append(f"Its {_name(first)} “{first.shown}” comes from the text of {first.source}, not from the goal.")
+    return " ".join(parts)
+
+
+def _name(one: ArgumentOrigin) -> str:
+    return one.path.lstrip("/").split("#", 1)[0] or "argument"

@@ -43,7 +43,7 @@ def drift(
     `trail` is oldest first. Monotone: a lower O anywhere never lowers drift.
     """
     if clarity.value is None:
-        return Reading("drift", None, Unit(0.0), "core.intent.drift", "without a goal there is nothing to drift from")
+        return Reading("drift", None, Unit(0.0), "core.intent.drift", "Without a goal there is nothing to drift from.")
     own = (1.0 - clarity.value) * (rules.off_goal_act if reading.consequential else rules.off_goal_read)
     piled = 0.0
     for step in trail[-rules.longest_trail :]:
@@ -54,9 +54,9 @@ def drift(
     gathered = 1.0 - math.exp(-rules.rate * piled)
     value = Unit(min(1.0, max(own, gathered)))
     why = (
-        f"this call is {own:.2f} from the goal"
+        f"This call alone lies {own:.2f} off the goal (0 = on it, 1 = wholly off)."
         if own >= gathered
-        else f"the last calls together are {gathered:.2f} from the goal, this one alone {own:.2f}"
+        else f"The last calls together lie {gathered:.2f} off the goal (0 = on it, 1 = wholly off), this one alone {own:.2f}."
     )
     return Reading("drift", value, clarity.confidence, "core.intent.drift", why)
 

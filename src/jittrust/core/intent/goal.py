@@ -73,7 +73,8 @@ class GoalReading:
     """A goal, read.
 
     `delegates`: it points at content as the source of instructions ("do what the mail says"). `whole`: all of it was read; what was not read may
-    have forbidden anything. `by_verb`: places of the clauses that name or forbid a verb, by its stem and by every class it may mean.
+    have forbidden anything. `spelled`: stem → the word as the person wrote it first. `by_verb`: places of
+    the clauses that name or forbid a verb, by its stem and by every class it may mean.
     """
 
     clauses: tuple[Clause, ...]
@@ -82,6 +83,7 @@ class GoalReading:
     literals: tuple[Literal, ...]
     delegates: bool
     whole: bool
+    spelled: Mapping[str, str] = field(compare=False, repr=False)
     by_verb: Mapping[str | VerbClass, tuple[int, ...]] = field(compare=False, repr=False)
 
     @property
@@ -133,6 +135,17 @@ _STANDS_FOR = {
     LiteralKind.FILENAME: frozenset({"file"}),
     LiteralKind.DATE: frozenset({"time"}),
 }
+# How a concept is said when the goal has it in other words.
+_ARTICLES = {
+    "event": "an ",
+    "money": "",
+    "mail": "",
+    "goods": "",
+    "memory": "",
+    "time": "",
+    "travel": "",
+    "web": "the ",
+}
 _BEFORE_GERUND = frozenset(("with", "by", "of", "from", "for", "on", "in", "at"))
 _NOMINAL_REACH = 5
 
@@ -161,8 +174,16 @@ def read_goal(goal: Goal) -> GoalReading:
         literals=literals(read),
         delegates=_DELEGATES.search(fold(read)) is not None,
         whole=sum(map(len, goal.texts)) <= GOAL_RULES.longest and len(clauses) <= GOAL_RULES.most_clauses,
+        spelled=_spelled(read),
         by_verb={name: tuple(places) for name, places in by_verb.items()},
     )
+
+
+def _spelled(text: str) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for word in words(text):
+        found.setdefault(stem(word), word)
+    return found
 
 
 def _reaching(clauses: Sequence[Clause]) -> tuple[Clause, ...]:
@@ -184,27 +205,29 @@ def mention(reading: GoalReading, verb: VerbClass, verb_stem: str, objects: Iter
     why = ""
     for place in sorted({*reading.by_verb.get(verb_stem, ()), *reading.by_verb.get(verb, ())}):
         clause = reading.clauses[place]
-        named = _names(nouns, clause.reach_stems, clause.reach_about)
+        named = _names(nouns, clause.reach_stems, clause.reach_about, reading.spelled)
         matched = next((root for root, kinds in clause.verbs if root == verb_stem or verb in kinds), "")
         if matched:
             seen_verb = True
             spoken = spoken or any(root == verb_stem for root, _ in clause.verbs)
             if named and not both:
-                both, why = True, f"“{matched}” with {named}"
+                both, why = True, f"“{reading.spelled.get(matched, matched)}” with {named}"
             elif not why:
-                why = f"“{matched}”"
+                why = f"“{reading.spelled.get(matched, matched)}”"
         if named and any(root == verb_stem or verb in kinds for root, kinds in clause.forbidden):
             forbidden = True
     return Mention(seen_verb, both, spoken, forbidden and not both, why)
 
 
-def _names(nouns: tuple[str, ...], stems: frozenset[str], topics: frozenset[str]) -> str:
-    """Which object of an act the words name: its head noun, or at least half of its nouns; empty = none."""
+def _names(nouns: tuple[str, ...], stems: frozenset[str], topics: frozenset[str], spelled: Mapping[str, str]) -> str:
+    """Which object of an act the words name, for people: its head noun, or at least half of its nouns; empty = none."""
     if not nouns:
         return ""
     hits = [noun for noun in nouns if noun in stems or concepts((noun,)) & topics]
     if nouns[-1] in hits or 2 * len(hits) >= len(nouns) > 1:
-        return f"“{hits[-1]}”"
+        last = hits[-1]
+        meant = min(concepts((last,)) & topics, default=last)
+        return f"“{spelled.get(last, last)}”" if last in stems else f"{_ARTICLES.get(meant, 'a ')}{meant}"
     return ""
 
 

@@ -211,10 +211,10 @@ class ProvenanceIndex:
     def _find(self, value: str) -> _Text | None:
         """The first free text in which a whole value stands between word boundaries; None = nowhere that was looked."""
         tokens = _WORD.findall(value[: self.rules.overlap])
-        if not tokens:
-            return None
         if len(value) > self.rules.overlap:
-            tokens.pop()  # it may be half a word
+            del tokens[-1:]  # it may be half a word
+        if not tokens and _WORD.search(value) is None:
+            return None
         listed = [self._places.get(token) for token in dict.fromkeys(tokens)]
         known = [places for places in listed if places is not None]
         if len(known) < len(listed):

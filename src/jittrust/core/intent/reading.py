@@ -171,6 +171,7 @@ class _ToolWords:
 
     verb: VerbClass
     stem: str
+    spoken: str  # the verb as it is written
     source: str  # "name", "description" or ""
     objects: tuple[str, ...]
     described: tuple[str, ...]
@@ -218,21 +219,21 @@ def _say(tool: Tool, rules: IntentRules) -> _ToolWords:
     sentence = words(description.split("\n", 1)[0].split(". ", 1)[0])
     place, kind = _name_verb(parts)
     source = "name" if place >= 0 else ""
-    root = stem(parts[place]) if place >= 0 else ""
+    spoken = parts[place] if place >= 0 else ""
     described_place, described_kind = _leading_verb(sentence)
     if place < 0 and described_place >= 0:
-        kind, root, source = described_kind, stem(sentence[described_place]), "description"
+        kind, spoken, source = described_kind, sentence[described_place], "description"
     elif kind in READING and described_kind in _DANGER and _plain(sentence[described_place]):
         # The name says it reads and the description begins with an act: the act counts.
-        kind, root, source = described_kind, stem(sentence[described_place]), "description"
+        kind, spoken, source = described_kind, sentence[described_place], "description"
     if kind is VerbClass.LOG and described_kind in READING:
         kind = VerbClass.READ  # a log that is shown; recording one is no greater harm
     if kind in READING:
-        kind, root = _side_act(description, kind, root)
+        kind, spoken, source = _side_act(description, kind, spoken, source)
     head = [part for at, part in enumerate(parts) if at != place]
     cut = next((at for at, part in enumerate(head) if part in _PREPOSITIONS), len(head))
     objects = content_stems(head[:cut]) or content_stems(head)
-    return _ToolWords(kind, root, source, objects, content_stems(sentence))
+    return _ToolWords(kind, stem(spoken), spoken, source, objects, content_stems(sentence))
 
 
 def _name_verb(parts: Sequence[str]) -> tuple[int, VerbClass]:
@@ -277,12 +278,13 @@ def _leading_verb(sentence: Sequence[str]) -> tuple[int, VerbClass]:
     return -1, VerbClass.UNKNOWN
 
 
-def _side_act(description: str, kind: VerbClass, root: str) -> tuple[VerbClass, str]:
+def _side_act(description: str, kind: VerbClass, spoken: str, source: str) -> tuple[VerbClass, str, str]:
     for hit in _SIDE.finditer(fold(description)):
         side = VERBS.get(stem(hit.group(1)), (kind,))[0]
         if side in _DANGER[:13] and stem(hit.group(1)) not in NOUN_TOO - {"email", "mail", "messag"}:
-            return side, stem(hit.group(1))
-    return kind, root
+            # How sure the reading is stays a matter of where the first verb stood.
+            return side, hit.group(1), source
+    return kind, spoken, source
 
 
 def _key_pair(objects: Iterable[str]) -> tuple[str, ...]:
@@ -361,16 +363,16 @@ def _with_annotations(intent: str, said: _ToolWords, tool: Tool, rules: IntentRu
     hints, known = tool.annotations, said.verb is not VerbClass.UNKNOWN
     consequential = TAXONOMY[intent].consequential
     confidence = {"name": rules.sure, "description": rules.likely}.get(said.source, rules.guess)
-    why = f"the {said.source} says “{said.stem}”" if known else "no word of the tool names a known act"
+    why = f"The tool's {said.source} says “{said.spoken}”" if known else "No word of the tool names a known act"
     if not known and hints.read_only and tool.pin and hints.destructive is not True:
-        return "K.read", False, rules.likely, "the pinned definition says read-only and nothing contradicts it"
+        return "K.read", False, rules.likely, "The pinned definition says read-only, and nothing contradicts it."
     if not known:
-        return intent, True, confidence, why
+        return intent, True, confidence, f"{why}, so it counts as one with consequences."
     if not consequential and hints.read_only is False:
-        return "D.update", True, rules.likely, f"{why}, but the server does not call it read-only"
+        return "D.update", True, rules.likely, f"{why}, but the server does not call it read-only."
     if not consequential and hints.destructive is True and hints.read_only is not True:
-        return "D.update", True, rules.likely, f"{why}, but the server calls it destructive"
-    return intent, consequential, confidence, why
+        return "D.update", True, rules.likely, f"{why}, but the server calls it destructive."
+    return intent, consequential, confidence, f"{why}."
 
 
 def _read_intent(intent: str, sensitivity: float, *, open_world: bool, rules: IntentRules) -> str:

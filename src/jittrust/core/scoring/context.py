@@ -48,7 +48,7 @@ def fit(
     `keys` are the call's `value_keys`. Monotone: one more earlier call of the same kind never lowers C.
     """
     if history is None:
-        return Reading("C", None, Unit(0.0), "core.scoring.context", "the agent's history could not be read")
+        return Reading("C", None, Unit(0.0), "core.scoring.context", "The agent's history could not be read.")
     parts = [
         (rules.tool, _usual(history.by_tool.get(tool.id, 0), rules)),
         (rules.intent, _usual(history.by_intent.get(reading.intent, 0), rules)),
@@ -96,8 +96,13 @@ def _usual(count: int, rules: ContextRules) -> float:
 
 def _sentence(history: History, tool: Tool, reading: ActionReading, keys: Sequence[str]) -> str:
     if history.calls == 0:
-        return "this agent has no history yet"
+        return "This agent has no history yet."
     used = history.by_tool.get(tool.id, 0)
     touched = len([key for key in keys if history.by_value.get(key, 0)])
-    resources = f", and {touched} of {len(keys)} resources touched before" if keys else ""
-    return f"in {history.calls} earlier calls {tool.id} was used {used}×, {reading.intent} done {history.by_intent.get(reading.intent, 0)}×{resources}"
+    done = history.by_intent.get(reading.intent, 0)
+    resources = f" It has touched {touched} of the {len(keys)} things that this call names." if keys else ""
+    return f"In {history.calls} earlier calls this agent used {tool.id} {_times(used)} and did acts of the kind {reading.intent} {_times(done)}.{resources}"
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")

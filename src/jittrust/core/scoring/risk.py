@@ -34,6 +34,8 @@ class RiskRules:
 
 
 RISK_RULES = RiskRules()
+# A smaller share moves R, but a person need not read of it.
+_WORTH_TELLING = 0.05
 
 TAINTABLE = frozenset({ArgumentRole.TARGET, ArgumentRole.COMMAND, ArgumentRole.CREDENTIAL, ArgumentRole.AMOUNT})
 """Roles in which a stranger's value decides who gains."""
@@ -96,9 +98,9 @@ def risk(
     for share, _ in raised:
         missing *= 1.0 - share
     value = Unit(min(rules.highest, 1.0 - missing))
-    reasons = [why for share, why in sorted(raised, key=lambda one: -one[0]) if share > 0.0][:3]
-    why = f"{known.code} has base risk {known.base_risk:g}" + (
-        f", raised because {', and because '.join(reasons)}" if reasons else ""
+    reasons = [why for share, why in sorted(raised, key=lambda one: -one[0]) if share >= _WORTH_TELLING][:3]
+    why = f"Acts of the kind {known.code} carry a risk of {known.base_risk:g}" + (
+        f", here raised: {'; '.join(reasons)}." if reasons else "."
     )
     return Reading("R", value, reading.confidence, "core.scoring.risk", why)
 
@@ -108,13 +110,13 @@ def _by_origin(reading: ActionReading, origins: Sequence[ArgumentOrigin], rules:
     whole, inside = direct(bad), [one for one in bad if "#" in one.path]
     raised: list[tuple[float, str]] = []
     if whole:
-        raised.append((rules.taint, _first_seen(whole[0])))
+        raised.append((rules.taint, first_seen(whole[0])))
     if inside:
-        raised.append((rules.inside, _first_seen(inside[0])))
+        raised.append((rules.inside, first_seen(inside[0])))
     if reading.consequential and not whole:
         selected = next((one for one in origins if one.role is ArgumentRole.SELECTOR and _foreign(one)), None)
         if selected is not None:
-            raised.append((rules.selector, _first_seen(selected)))
+            raised.append((rules.selector, first_seen(selected)))
     unseen = next(
         (
             one
@@ -128,7 +130,7 @@ def _by_origin(reading: ActionReading, origins: Sequence[ArgumentOrigin], rules:
     if not reading.consequential and reading.open_world:
         fetched = next((one for one in origins if one.role is ArgumentRole.TARGET and _foreign(one)), None)
         if fetched is not None:
-            raised.append((rules.read_outside, _first_seen(fetched)))
+            raised.append((rules.read_outside, first_seen(fetched)))
     return raised
 
 
@@ -144,7 +146,8 @@ def _bears(one: ArgumentOrigin, reading: ActionReading) -> bool:
     return one.role is ArgumentRole.SELECTOR and reading.intent in _ACTS_ON_SELECTOR
 
 
-def _first_seen(one: ArgumentOrigin) -> str:
+def first_seen(one: ArgumentOrigin) -> str:
+    """For people: where a stranger's value came from."""
     if one.source == FORGOTTEN:
         return f"{_name(one)} “{one.shown}” may come from results or values that could not be kept"
     return f"{_name(one)} “{one.shown}” first appeared in the text of {one.source}, not in the goal"
