@@ -22,7 +22,6 @@ from jittrust.core.model import Action, Evaluation, Json, Resource
 from jittrust.core.problem import PROBLEM_TYPE, problem, problem_of
 from jittrust.core.reasons import AgentCode
 from jittrust.pep.asgi import (
-    BodyTooLargeError,
     BodyTooSlowError,
     ClientGoneError,
     Headers,
@@ -800,8 +799,9 @@ async def _answer_error(answering: Answering, error: JitError) -> None:
         headers.append((b"allow", b"POST, GET, DELETE"))
     if error.http_status in {429, 503}:
         headers.append((b"retry-after", b"2"))
-    if isinstance(error, BodyTooLargeError | BodyTooSlowError):
-        headers.append((b"connection", b"close"))  # the rest of the body belongs to nothing
+    if isinstance(error, BodyTooSlowError):
+        # The rest of the body belongs to nothing. (One that is too large is read on and dropped: closing would lose the answer on its way.)
+        headers.append((b"connection", b"close"))
     await answering.whole(error.http_status, problem_of(error), headers)
 
 
