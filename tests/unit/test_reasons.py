@@ -3,20 +3,22 @@
 import ast
 from pathlib import Path
 
-import jittrust.core.decide
+import jittrust.core
 from jittrust.core.reasons import AGENT_NEXT, REASONS, AgentCode
 from jittrust.core.rules import Rules
 
-SOURCE = Path(jittrust.core.decide.__file__).read_text(encoding="utf-8")
+CORE = Path(jittrust.core.__file__).parent
 
 
 def test_every_code_that_decide_can_say_is_in_the_vocabulary() -> None:
     said = {
         node.args[0].value
-        for node in ast.walk(ast.parse(SOURCE))
+        for path in CORE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "say"
+        and node.args
         and isinstance(node.args[0], ast.Constant)
     }
     assert len(said) > 15
