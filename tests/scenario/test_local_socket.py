@@ -86,7 +86,7 @@ async def test_whoever_leaves_without_a_word_is_detached(here: World) -> None:
     while seen and time.monotonic() < until:
         await asyncio.sleep(0.02)
         with contextlib.suppress(NotFoundError):
-            seen = {(await here.broker.driving.registry.changed(joined.id, -5, 0.01)).id}
+            seen = {(await here.broker.driving.registry.changed(joined.id, "", -5, 0.01)).id}
             continue
         seen = set()
 
@@ -97,7 +97,7 @@ async def test_many_calls_are_under_way_on_one_connection_and_each_gets_its_own_
     connection = await join(here.state)
     broker = driving_of(connection)
     joined = await broker.registry.attach(Attachment("dana", "agent", "notes", session="x"))
-    waiting = asyncio.create_task(broker.registry.changed(joined.id, joined.generation, 20.0))
+    waiting = asyncio.create_task(broker.registry.changed(joined.id, joined.mission, joined.generation, 20.0))
     keys = await asyncio.gather(*(broker.ledger.public_key() for _ in range(200)))
     pins = await broker.registry.pins()
     assert not waiting.done()
@@ -114,7 +114,7 @@ async def test_what_is_under_way_fails_when_the_broker_goes_and_the_next_call_co
     connection = await join(here.state)
     broker = driving_of(connection)
     joined = await broker.registry.attach(Attachment("dana", "agent", "notes", session="x"))
-    waiting = asyncio.create_task(broker.registry.changed(joined.id, joined.generation, 20.0))
+    waiting = asyncio.create_task(broker.registry.changed(joined.id, joined.mission, joined.generation, 20.0))
     await asyncio.sleep(0.1)
     await here.face.close()
     with pytest.raises(UnavailableError) as lost:

@@ -665,7 +665,8 @@ async def test_the_official_client_works_through_the_gate_in_both_revisions(here
     assert read.content[0].text.startswith("note a")
     assert refused.is_error
     assert resource.contents
-    assert (unknown.value.code, unknown.value.data["code"]) == (403, "approval_needed")
+    # The server's own answer: prompts of a server that the mission concerns are read like its closed-world tools.
+    assert unknown.value.code == -32601
     assert [effect.split()[0] for effect in here.effects()] == ["read_note", "resource"]
 
 

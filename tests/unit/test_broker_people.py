@@ -460,7 +460,7 @@ async def test_a_change_of_the_mission_wakes_who_waits_for_it() -> None:
     w = await ready()
     mission = w.broker.state.current("ada")
     assert mission is not None
-    waiting = asyncio.create_task(w.broker.driving.registry.changed(w.attached, mission.generation, 5))
+    waiting = asyncio.create_task(w.broker.driving.registry.changed(w.attached, mission.id, mission.generation, 5))
     await asyncio.sleep(0)
     await w.change(mission.id, add=(allowing("send_mail"),))
 

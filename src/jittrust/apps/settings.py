@@ -158,7 +158,10 @@ class MissionSettings(_Section):
     """What a mission gets when its goal does not say otherwise."""
 
     minutes: int = Field(
-        default=60, ge=1, le=480, description="End of the permission, in minutes after the person's last word."
+        default=60,
+        ge=1,
+        le=480,
+        description="Longest mission, in minutes; one that begins with a prompt or `--goal` lasts so long.",
     )
 
 

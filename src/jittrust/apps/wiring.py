@@ -17,6 +17,7 @@ from jittrust.adapters.files.keys import load_keys
 from jittrust.adapters.files.lock import BrokerLock
 from jittrust.adapters.files.pin import PinFile
 from jittrust.adapters.sqlite.commit import SqliteCommit
+from jittrust.adapters.sqlite.committer import DEADLINE_S
 from jittrust.adapters.system.clock import SteadyClock
 from jittrust.adapters.system.names import new_name
 from jittrust.broker.broker import Broker
@@ -69,8 +70,14 @@ def rules_of(settings: Settings | None) -> Rules:
         gas_least=min(rules.grants.gas_least, settings.grant.gas),
         lanes=settings.grant.lanes,
         approval_seconds=float(settings.approval.valid_seconds),
+        mission_minutes=settings.mission.minutes,
     )
     return replace(rules, grants=grants)
+
+
+def deadline_of(settings: Settings | None) -> float:
+    """How long a commit may take, in seconds."""
+    return DEADLINE_S if settings is None else settings.store.commit_deadline_milliseconds / 1000
 
 
 @contextlib.asynccontextmanager
@@ -90,7 +97,9 @@ async def open_broker(state: Path, settings: Settings | None = None) -> AsyncIte
         public = bytes(signing.verify_key)
         origin = f"jittrust.local/{hashlib.sha256(public).hexdigest()[:16]}"
         signer = LedgerSigner.from_seed(origin, keys.ledger.reveal())
-        store = SqliteCommit.open(state / DATABASE, signer=signer, origin=origin, fence=fence, clock=clock)
+        store = SqliteCommit.open(
+            state / DATABASE, signer=signer, origin=origin, fence=fence, clock=clock, deadline_s=deadline_of(settings)
+        )
         kid = hashlib.sha256(public).hexdigest()[:16]
         try:
             broker = await Broker.open(

@@ -8,14 +8,14 @@ from dataclasses import replace
 from jittrust.broker.state import State
 from jittrust.core.approval import Approval, ApprovalState
 from jittrust.core.authority.pin import PinState
-from jittrust.core.decide import Facts
+from jittrust.core.decide import Facts, read_arguments
 from jittrust.core.errors import JitError
 from jittrust.core.grant.grant import Grant, PassBinding, Presentation
 from jittrust.core.history import History
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
 from jittrust.core.intent.reading import classify
 from jittrust.core.intent.roles import argument_roles, leaves
-from jittrust.core.mission.mission import Mission
+from jittrust.core.mission.mission import GoalSource, Mission
 from jittrust.core.model import Evaluation, Json, Tool, ToolAnnotations
 from jittrust.core.policy import PolicyAnswer
 from jittrust.core.response.session import SessionState, Standing
@@ -84,11 +84,26 @@ class Gather:
             trail=tuple(memory.trail),
             approval=self._approved(mission.id, ask.digest, now),
             keys=keys,
+            server_concerned=self._concerns(mission, server),
             novelty=novelty_of(
                 sum(key not in memory.targets for key in keys), len(keys), len(memory.targets), self._rules.price
             ),
             speed=Unit(min(1.0, len(memory.recent) / _FULL_SPEED)),
         )
+
+    def _concerns(self, mission: Mission, server: str) -> bool:
+        """Whether the mission has to do with a server as a whole, so that what it hands out may be read.
+
+        A map that a person wrote whole says itself what may be read.
+        """
+        if not mission.goal.stated:
+            return True
+        if mission.goal.source is GoalSource.FILE:
+            return False
+        of_server = f"{server}/"
+        if any(entry.tool.startswith(of_server) for entry in mission.authority.approved):
+            return True
+        return not any(known == server for known, _ in self._state.pins)
 
     def waiting(self, mission: str, digest: str, now: Instant) -> Approval | None:
         """The open question for exactly this call, so that asking twice makes one question."""
@@ -126,7 +141,7 @@ class Gather:
             **_plain(ask.arguments),
         }
         if tool is not None:
-            reading = classify(tool, ask.arguments)
+            reading = classify(tool, read_arguments(ask))
             facts |= {
                 "intent": reading.intent,
                 "consequential": reading.consequential,

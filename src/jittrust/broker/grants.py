@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jittrust.broker.record import grant_record, pass_record
 from jittrust.broker.state import State
@@ -91,6 +90,9 @@ class GrantBook:
         attachment = self._state.attachments.get(shown.attachment)
         if attachment is None:
             raise RefusedError("invalid_token", "This enforcement point has not joined.", "Attach first.")
+        if attachment.said.grant:
+            # The caller showed an access token when it joined: that grant and its mission, not the person's current one.
+            return self.behind(ask, replace(shown, grant=attachment.said.grant, attachment=""), now)
         person, agent = attachment.said.person, ask.subject.id
         mission = self._state.current(person)
         if mission is None:
@@ -281,8 +283,7 @@ class GrantBook:
             mission=grant.mission,
             jkt=grant.jkt,
             issued=int(grant.issued),
-            # Rounded up, the token may live into the grant's last second; the grant's own end is checked at every use.
-            expires=math.ceil(grant.expires),
+            expires=int(grant.expires),
             id=self._new_id("t"),
         )
         token = mint(claims, self._secrets.token_kid, self._secrets.sign_token)

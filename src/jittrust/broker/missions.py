@@ -175,10 +175,13 @@ class MissionBook:
         words = (checked(new.goal),) if new.goal.strip() else ()
         if not words and new.source is not GoalSource.NONE:
             raise BadInputError("goal_empty", "The goal has no words.", "Say what shall be done, in one sentence.")
-        if not 1 <= new.minutes <= self._rules.grants.mission_minutes:
+        longest = self._rules.grants.mission_minutes
+        minutes = longest if new.minutes is None else new.minutes
+        if not 1 <= minutes <= longest:
             raise BadInputError(
                 "mission_minutes",
-                f"A mission lasts 1..{self._rules.grants.mission_minutes} minutes, not {new.minutes}.",
+                f"A mission lasts 1..{longest} minutes here, not {minutes}.",
+                "Ask for less, or set mission.minutes in jittrust.yaml.",
             )
         if not 1 <= new.lanes <= self._rules.grants.lanes_most:
             raise BadInputError(
@@ -196,7 +199,7 @@ class MissionBook:
             authority=given,
             created=now,
             confirmed=now,
-            expires=Instant(now + new.minutes * 60),
+            expires=Instant(now + minutes * 60),
             observe=new.observe,
         )
         return mission if new.entries else replace(mission, authority=self.extended(mission, self._all_tools()))

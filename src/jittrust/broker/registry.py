@@ -113,13 +113,13 @@ class ToolRegistry:
         """See `Registry.pins`."""
         return [self._state.pins[key] for key in sorted(self._state.pins)]
 
-    async def changed(self, attached: str, generation: int, timeout: float) -> Attached:
+    async def changed(self, attached: str, mission: str, generation: int, timeout: float) -> Attached:
         """See `Registry.changed`."""
         moved = asyncio.Event()
         self._state.listeners.append(moved.set)
         try:
             async with asyncio.timeout(timeout):
-                while (now := self._attached(attached)).generation == generation:
+                while (now := self._attached(attached)).generation == generation and now.mission == mission:
                     moved.clear()
                     await moved.wait()
                 return now

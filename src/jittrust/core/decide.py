@@ -25,6 +25,7 @@ from jittrust.core.mission.states import MissionState
 from jittrust.core.model import (
     Evaluation,
     IntentFactors,
+    Json,
     Reading,
     Reason,
     Response,
@@ -62,6 +63,7 @@ class Facts:
         approval: an approved question for exactly this call, unexpired.
         keys: the resources that the call touches (`scoring.context.value_keys`).
         novelty: how new they are to this mission.
+        server_concerned: the mission has something to do with the server as a whole: no goal narrows it, or its map names one of its tools.
         speed: how fast calls follow each other; None = could not be measured.
     """
 
@@ -79,6 +81,7 @@ class Facts:
     approval: Approval | None = None
     keys: tuple[str, ...] = ()
     novelty: Unit = Unit(0.0)
+    server_concerned: bool = False
     speed: Unit | None = None
 
 
@@ -139,6 +142,12 @@ def decide(ask: Evaluation, facts: Facts, rules: Rules, now: Instant) -> Judgeme
         if not refused:
             case.say("protocol", f"{ask.action.name} has no effect of its own.")
         return _judge(case, Ruling.DENY if refused else Ruling.ALLOW, Gas(0), hard=refused)
+    if ask.resource.type == "client":
+        # What a server asks of the client is no act of the agent: it passes while the session stands, and it is recorded.
+        refused = _first_refusal(case, _CLIENT_REFUSALS)
+        if not refused:
+            case.say("server_asks", f"The server sends {ask.action.name} to the client; the client answers for itself.")
+        return _judge(case, Ruling.DENY if refused else Ruling.ALLOW, Gas(0), hard=refused)
     _read(case)
     cost = _price(case)
     if _first_refusal(case, _REFUSALS):
@@ -175,7 +184,7 @@ def _read(case: _Case) -> None:
     mission, tool = facts.mission, facts.tool
     case.matched = match(mission.authority, tool, ask.action.name, ask.arguments)
     entry = case.matched.entry if case.matched.standing is MatchStanding.INSIDE else None
-    reading = classify(tool, ask.arguments)
+    reading = classify(tool, read_arguments(ask))
     case.reading = reading
     origins = facts.origins or ()
     case.taints = tainted(origins, reading)
@@ -190,6 +199,17 @@ def _read(case: _Case) -> None:
     )
     case.wis = weighted_intent_score(case.factors, rules.weights)
     case.drift = drift(reading, o, facts.trail, rules.drift)
+
+
+def read_arguments(ask: Evaluation) -> Mapping[str, Json]:
+    """The arguments as the act is read from them.
+
+    A resource's URI names a thing of the server itself (`note://a`, `file:///…`), not an address to reach; only a web address does both.
+    """
+    uri = ask.arguments.get("uri")
+    if ask.resource.type != "resource" or not isinstance(uri, str) or uri.casefold().startswith(("http:", "https:")):
+        return ask.arguments
+    return {**{name: value for name, value in ask.arguments.items() if name != "uri"}, "name": uri}
 
 
 def _price(case: _Case) -> Gas:
@@ -326,6 +346,12 @@ _PROTOCOL_REFUSALS: tuple[Callable[[_Case], bool], ...] = (
     _grant_not_active,
     _wrong_server,
 )
+_CLIENT_REFUSALS: tuple[Callable[[_Case], bool], ...] = (
+    *_PROTOCOL_REFUSALS,
+    _session_stopped,
+    _mission_not_active,
+    _policy_forbids,
+)
 _REFUSALS: tuple[Callable[[_Case], bool], ...] = (
     _no_mission,
     _no_grant,
@@ -363,8 +389,15 @@ def _authority(case: _Case) -> Ruling:
     if matched.standing is MatchStanding.INSIDE:
         case.say("inside_map", matched.why)
         return Ruling.ALLOW
+    plain_read = not reading.consequential and not reading.open_world
+    if plain_read and case.ask.resource.type in ("resource", "prompt") and facts.server_concerned:
+        case.say(
+            "server_read",
+            "What a server that the mission concerns hands out as resources and prompts is read like a closed-world tool.",
+        )
+        return Ruling.ALLOW
     if not facts.mission.goal.stated:
-        if not reading.consequential and not reading.open_world:
+        if plain_read:
             case.say("no_goal_read", "No goal is known; this reads a closed-world tool.")
             return Ruling.ALLOW
         case.say("no_goal", "No goal is known.", "State one: jittrust mission start --goal TEXT.")
@@ -502,7 +535,7 @@ def _judge(case: _Case, ruling: Ruling, cost: Gas, *, hard: bool) -> Judgement:
             rules=rules.trust,
         )
         standing, response = respond(standing, now, rules.ladder)
-    if went_out and not any(code in codes for code in ("protocol", "no_goal_read")):
+    if went_out and not any(code in codes for code in ("protocol", "no_goal_read", "server_asks")):
         case.say("aligned", "Nothing measured speaks against it.")
     agent = _agent_code(case, ruling)
     verdict = Verdict(

@@ -77,6 +77,16 @@ REASONS: Mapping[str, ReasonCode] = _table(
     ("inside_map", "An approved entry of the authority map covers the call.", AgentCode.OK),
     ("policy_permits", "A policy rule that a person wrote permits the call.", AgentCode.OK),
     ("no_goal_read", "No goal is known; reads of a closed-world tool pass and are recorded.", AgentCode.OK),
+    (
+        "server_read",
+        "A resource or prompt of a server that the mission concerns; read like a closed-world tool.",
+        AgentCode.OK,
+    ),
+    (
+        "server_asks",
+        "A server asks something of the client (a person, a model, its roots); recorded, no price.",
+        AgentCode.OK,
+    ),
     ("protocol", "A protocol message without effect of its own; recorded, no price.", AgentCode.OK),
     ("approved_by_person", "A person approved exactly this call.", AgentCode.OK),
     ("no_goal", "No goal is known, and the call is more than a closed-world read.", AgentCode.APPROVAL_NEEDED),

@@ -19,14 +19,14 @@ class NewMission:
 
     `entries` is an authority map a person has already edited and approved (from a mission file); empty = derive it from the goal and the
     tools known. Giving entries takes the approver's `pin` (secret, never recorded): it widens what may be done. `request` makes the start
-    idempotent: the same request and person give the same mission.
+    idempotent: the same request and person give the same mission. `minutes`: how long it lasts; None = as long as the settings let one last.
     """
 
     person: str
     goal: str
     source: GoalSource
     entries: tuple[AuthorityEntry, ...] = ()
-    minutes: int = 60
+    minutes: int | None = None
     observe: bool = False
     request: str = ""
     lanes: int = 1

@@ -80,6 +80,6 @@ class Registry(Protocol):
         """Every pinned definition."""
         ...
 
-    async def changed(self, attached: str, generation: int, timeout: float) -> Attached:
-        """Return when the person's mission differs from `generation` (new goal, other map), or as it stands after `timeout` seconds."""
+    async def changed(self, attached: str, mission: str, generation: int, timeout: float) -> Attached:
+        """Return when the mission is another one or has another `generation` (new goal, other map), or as it stands after `timeout` seconds."""
         ...

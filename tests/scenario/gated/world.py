@@ -30,7 +30,6 @@ from jittrust.ports.approvals import Answer
 HERE = Path(__file__).parent
 # What an operator wrote, so that these scenarios do not hang on how the words of a goal are weighed.
 POLICY = (
-    MemoryRule("beside-tools", permits=True, holds=lambda asked: asked.resource_type in ("resource", "client")),
     MemoryRule(
         "saving",
         permits=True,

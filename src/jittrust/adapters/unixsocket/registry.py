@@ -34,8 +34,8 @@ class SocketRegistry:
         told: Sequence[ToolPin] = await self._connection.call("registry.pins")
         return told
 
-    async def changed(self, attached: str, generation: int, timeout: float) -> Attached:
+    async def changed(self, attached: str, mission: str, generation: int, timeout: float) -> Attached:
         told: Attached = await self._connection.call(
-            "registry.changed", attached=attached, generation=generation, timeout=timeout
+            "registry.changed", attached=attached, mission=mission, generation=generation, timeout=timeout
         )
         return told

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from jittrust.core.approval import ConfirmedBy
 from jittrust.core.errors import BadInputError, JitError, RefusedError, UnavailableError
 from jittrust.core.mission.mission import GoalSource
 from jittrust.ports import wire
@@ -172,6 +173,13 @@ class LocalFace:
     def _check(self, peer: _Peer, name: str, arguments: dict[str, Any]) -> None:
         if name == "approvals.answer" and isinstance(answer := arguments["answer"], Answer):
             arguments["answer"] = replace(answer, caller=peer.caller)
+            joined = any(owner is peer for owner, _ in self._owners.values())
+            if answer.confirmed_by is ConfirmedBy.CLIENT and not joined:
+                raise RefusedError(
+                    "confirmation_too_weak",
+                    "only an enforcement point that has joined hands on what its client's person confirmed",
+                    "Answer with the PIN: jittrust approve.",
+                )
         if name == "registry.attach" and isinstance(attachment := arguments["attachment"], Attachment):
             # Whoever joins is an agent's process, whether it says so or not.
             pids = tuple(dict.fromkeys((*attachment.pids, peer.caller.pid)))

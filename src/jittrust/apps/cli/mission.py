@@ -110,7 +110,13 @@ def start(
         Path | None, typer.Option("--file", metavar="FILE", help="A mission file: goal and map (asks for the PIN).")
     ] = None,
     minutes: Annotated[
-        int | None, typer.Option("--minutes", min=1, max=480, help="How long the permission lasts; default 60.")
+        int | None,
+        typer.Option(
+            "--minutes",
+            min=1,
+            max=480,
+            help="How long the permission lasts; default and most: `mission.minutes` of the settings.",
+        ),
     ] = None,
     observe: Annotated[bool, typer.Option("--observe", help="Record every verdict and stop nothing.")] = False,
     request: Annotated[str, typer.Option("--request", help="Your own id: the same id starts one mission only.")] = "",
@@ -129,9 +135,7 @@ def start(
     if bool(goal) == (file is not None):
         raise BadInputError("bad_usage", "Say either --goal TEXT or --file FILE", "See: jittrust mission start --help")
     if file is None:
-        new = NewMission(
-            person(), goal, GoalSource.MISSION_START, minutes=minutes or 60, observe=observe, request=request
-        )
+        new = NewMission(person(), goal, GoalSource.MISSION_START, minutes=minutes, observe=observe, request=request)
         return _started(state, new, pin_stdin=pin_stdin, as_json=as_json)
     from jittrust.apps.mission_file import read_mission_file
 

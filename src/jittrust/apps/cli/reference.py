@@ -21,7 +21,7 @@ _BYPASS = {"run": run.HELP, "hook": hook.HELP}
 _HEAD = """\
 # The command line
 
-<!-- Written from the code by `python -m jittrust.apps.cli.reference docs/cli.md`; a test keeps it true. -->
+<!-- made by `make docs`; change the code, not this page -->
 
 Every command takes `--json` (one JSON value instead of text), `--state DIR` (where all state lies) and `--help`.
 

@@ -17,7 +17,7 @@ from jittrust.core.intent.goal import GoalReading, Mention, mention, read_goal
 from jittrust.core.intent.origin import ArgumentRole
 from jittrust.core.intent.reading import ActionReading, classify
 from jittrust.core.intent.roles import argument_nouns, declared_roles
-from jittrust.core.intent.words import LiteralKind, VerbClass, concepts, content_stems, name_words, stem, words
+from jittrust.core.intent.words import VERBS, LiteralKind, VerbClass, concepts, content_stems, name_words, stem, words
 from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Json, Tool
 
@@ -35,6 +35,11 @@ class ProposalRules:
 
 
 PROPOSAL_RULES = ProposalRules()
+
+_SENTENCES = re.compile(r"[.:]\s|\n")
+_PREPOSITIONS = frozenset("by to from in into on onto for with through via of at as and or that which based".split())
+_LONGEST_DESCRIPTION = 1_000
+_MOST_OBJECTS = 3
 
 _NEVER_BY_POLICY = frozenset(
     {
@@ -128,7 +133,7 @@ def _common_words(tools: Sequence[Tool], rules: ProposalRules) -> Mapping[str, s
 def _candidate(tool: Tool, read: GoalReading, common: Mapping[str, str], rules: ProposalRules) -> _Candidate:
     reading = classify(tool, {})
     nouns = tuple(word for word in reading.objects if word != common.get(tool.server) and word != reading.stem)
-    named = mention(read, reading.verb, reading.stem, nouns)
+    named = mention(read, reading.verb, reading.stem, nouns or _described_objects(tool, reading))
     described = set(content_stems(words(tool.description.split("\n", 1)[0][:300])))
     if (
         not nouns
@@ -147,6 +152,16 @@ def _candidate(tool: Tool, read: GoalReading, common: Mapping[str, str], rules: 
     return _Candidate(
         tool, reading, nouns, named, concerned, concerned or len(described & read.stems) >= rules.described_words
     )
+
+
+def _described_objects(tool: Tool, reading: ActionReading) -> tuple[str, ...]:
+    """What a tool acts on whose name is only its verb: what stands behind that verb, or one of its kind, in its description."""
+    for sentence in _SENTENCES.split(tool.description[:_LONGEST_DESCRIPTION]):
+        tokens = words(sentence)
+        if tokens and reading.verb in VERBS.get(stem(tokens[0]), ()):
+            cut = next((at for at, token in enumerate(tokens) if at > 1 and token in _PREPOSITIONS), len(tokens))
+            return content_stems(tokens[1:cut])[:_MOST_OBJECTS]
+    return ()
 
 
 def _described_act(reading: ActionReading, described: set[str], read: GoalReading) -> bool:
@@ -321,6 +336,8 @@ def _spelled(found: Sequence[str], kinds: frozenset[LiteralKind]) -> str:
     """An RE2 pattern of the identifiers, upper and lower case alike; for addresses with or without scheme, `www.` and final slash."""
     plain = [re.escape(text.partition("://")[2] or text) for text in found]
     if LiteralKind.URL in kinds:
-        plain = [re.escape((text.partition("://")[2] or text).removeprefix("www.").rstrip("/")) for text in found]
-        return f"^(?i)(?:https?://)?(?:www\\.)?(?:{'|'.join(plain)})/?$"
+        bare = [(text.partition("://")[2] or text).removeprefix("www.").rstrip("/") for text in found]
+        # A site named without a page stands for its pages; what is asked of them (`?`, `#`) could carry data out.
+        pages = [re.escape(one) + ("" if "/" in one or "?" in one else r"(?:/[^?#\\\s]*)?") for one in bare]
+        return f"^(?i)(?:https?://)?(?:www\\.)?(?:{'|'.join(pages)})/?$"
     return f"^(?i)(?:{'|'.join(plain)})$"

@@ -13,11 +13,11 @@ from typing import TypeAlias
 
 from jittrust.core.intent.words import (
     BEFORE_NOUN,
+    GOAL_VERBS,
     IMPLIED,
     MAKING,
     NOMINAL,
     NOUN_TOO,
-    VERBS,
     Literal,
     LiteralKind,
     VerbClass,
@@ -279,8 +279,8 @@ def _verbs_at(tokens: tuple[str, ...], at: int, root: str) -> list[_Verb]:
     nominal = NOMINAL.get(root)
     if nominal is not None and any(stem(token) in MAKING for token in tokens[max(0, at - _NOMINAL_REACH) : at]):
         found.append((root, (nominal,)))
-    if root in VERBS and not (root in NOUN_TOO and at > 0 and _noun_here(tokens[at - 1], tokens[at])):
-        found.append((root, VERBS[root]))
+    if root in GOAL_VERBS and not (root in NOUN_TOO and at > 0 and _noun_here(tokens[at - 1], tokens[at])):
+        found.append((root, GOAL_VERBS[root]))
     return found
 
 

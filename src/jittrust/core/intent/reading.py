@@ -15,6 +15,7 @@ from jittrust.core.intent.origin import ArgumentRole
 from jittrust.core.intent.roles import ROLE_RULES, argument_roles, declared_roles, leaves
 from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.intent.words import (
+    LIGHT,
     NOUN_TOO,
     READING,
     VERBS,
@@ -151,6 +152,10 @@ _DANGER: tuple[VerbClass, ...] = (
     VerbClass.DISABLE, VerbClass.PAY, VerbClass.GRANT, VerbClass.DELETE, VerbClass.RUN, VerbClass.SCAN, VerbClass.INSTALL, VerbClass.DEPLOY,
     VerbClass.PUBLISH, VerbClass.SEND, VerbClass.INVITE, VerbClass.REVOKE, VerbClass.REFUND, VerbClass.UPDATE, VerbClass.CREATE,
 )  # fmt: skip
+_CONVERSION = 3  # words of a name like "gallon to liter"
+_TELLS = re.compile(r"[.:]\s|\n")
+_LONGEST_BEGINNING = 80
+_RETURNS = frozenset(("returns", "return", "returned", "note", "notes"))
 _SIDE = re.compile(r"\b(?:also|then|will|additionally|afterwards?) (?:be |also )?([a-z]{3,12})\b")
 
 _BY_VERB: Mapping[VerbClass, str] = {
@@ -204,7 +209,7 @@ def classify(tool: Tool, arguments: Mapping[str, Json], rules: IntentRules = INT
         sensitivity_in=Unit(sensitivity if reads or intent == "I.read_secret" else 0.0),
         sensitivity_out=Unit(0.0 if reads else sensitivity),
         effects=frozenset(_effects(intent, said, tool)),
-        verb=said.verb,
+        verb=VerbClass.DELEGATE if intent == "A.delegate" else said.verb,
         stem=said.stem,
         objects=said.objects,
         about=concepts(said.objects),
@@ -221,8 +226,12 @@ def _say(tool: Tool, rules: IntentRules) -> _ToolWords:
     source = "name" if place >= 0 else ""
     spoken = parts[place] if place >= 0 else ""
     described_place, described_kind = _leading_verb(sentence)
-    if place < 0 and described_place >= 0:
-        kind, spoken, source = described_kind, sentence[described_place], "description"
+    if place < 0 and parts[1:2] == ("to",) and len(parts) == _CONVERSION:
+        kind, spoken, source = VerbClass.COMPUTE, "to", "name"
+    elif place < 0:
+        kind, spoken, source = _said_first(
+            description, (described_kind, sentence[described_place : described_place + 1])
+        )
     elif kind in READING and described_kind in _DANGER and _plain(sentence[described_place]):
         # The name says it reads and the description begins with an act: the act counts.
         kind, spoken, source = described_kind, sentence[described_place], "description"
@@ -230,10 +239,27 @@ def _say(tool: Tool, rules: IntentRules) -> _ToolWords:
         kind = VerbClass.READ  # a log that is shown; recording one is no greater harm
     if kind in READING:
         kind, spoken, source = _side_act(description, kind, spoken, source)
-    head = [part for at, part in enumerate(parts) if at != place]
+    head = [part for at, part in enumerate(parts) if at != place and not (at < place and stem(part) in LIGHT)]
     cut = next((at for at, part in enumerate(head) if part in _PREPOSITIONS), len(head))
     objects = content_stems(head[:cut]) or content_stems(head)
     return _ToolWords(kind, stem(spoken), spoken, source, objects, content_stems(sentence))
+
+
+def _said_first(description: str, leading: tuple[VerbClass, Sequence[str]]) -> tuple[VerbClass, str, str]:
+    """The act that a description tells where the name tells none: of all sentences that begin with a verb the most dangerous one, else the first.
+
+    "Returns …" is no act: every tool returns something.
+    """
+    found = [(leading[0], leading[1][0])] if leading[1] else []
+    for sentence in _TELLS.split(description):
+        tokens = words(sentence[:_LONGEST_BEGINNING])
+        kinds = VERBS.get(stem(tokens[0])) if tokens and tokens[0] not in _RETURNS else None
+        if kinds:
+            found.append((kinds[0], tokens[0]))
+    if not found:
+        return VerbClass.UNKNOWN, "", ""
+    kind, spoken = min(found, key=lambda one: _DANGER.index(one[0]) if one[0] in _DANGER else len(_DANGER))
+    return kind, spoken, "description"
 
 
 def _name_verb(parts: Sequence[str]) -> tuple[int, VerbClass]:
@@ -243,6 +269,10 @@ def _name_verb(parts: Sequence[str]) -> tuple[int, VerbClass]:
     if not found:
         return -1, VerbClass.UNKNOWN
     first = found[0]
+    if stem(parts[first[0]]) in NOUN_TOO and first[1] not in READING:
+        # "message_login": the word that can only be a verb is the verb. What reads does not outdo what acts.
+        certain = (one for one in found if stem(parts[one[0]]) not in NOUN_TOO and one[1] not in READING)
+        first = next((one for one in certain if _plain(parts[one[0]])), first)
     if first[1] in READING:
         # "read_and_delete": a second verb in its plain form that is no noun counts; "get_sent_mails" has a participle.
         for at, kind in found[1:]:
@@ -256,7 +286,9 @@ def _may_be_verb(parts: Sequence[str], at: int) -> bool:
     if root not in NOUN_TOO or at == 0:
         return True
     # A word that is as often a noun is the verb only if it is the last resort: nothing else in the name is one.
-    return not any(stem(other) in VERBS and stem(other) not in NOUN_TOO for other in parts) and at <= 1
+    if any(stem(other) in VERBS and stem(other) not in NOUN_TOO for other in parts):
+        return False
+    return at == 1 or (at == len(parts) - 1 and VERBS[root][0] not in READING)
 
 
 def _plain(word: str) -> bool:

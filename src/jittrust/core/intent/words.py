@@ -173,23 +173,25 @@ _VERBS: Mapping[VerbClass, str] = {
     VerbClass.READ: (
         "read get fetch retrieve show view see look find search lookup query check inspect open display load describe summarize summarise analyze "
         "analyse explain review monitor watch count compare diff select scan_text tell know recommend suggest visit obtain return examine verify_text "
-        "grep cat head tail stat status print dump extract peek preview access_text observe track"
+        "grep cat head tail stat status print dump extract peek preview access_text observe track navigate cd pwd wc du"
     ),
-    VerbClass.COMPUTE: "calculate compute convert think echo parse format validate translate evaluate_text sum sort filter reason classify",
+    VerbClass.COMPUTE: "calculate compute convert average think echo parse format validate translate evaluate_text sum sort filter reason classify",
     VerbClass.CREATE: (
         "create make write generate new save store compose draft produce build insert register remember memorize record mkdir touch init initialize "
-        "fork copy duplicate clone commit start open_new"
+        "fork copy cp duplicate clone commit start initiate open_new"
     ),
     VerbClass.ADD: "add append attach include stage",
     VerbClass.UPDATE: (
         "update edit modify change set replace rename patch alter adjust correct fix rewrite reschedule revise merge rebase reset checkout restore "
-        "revert switch amend upsert put mark complete close resolve address sync refresh"
+        "revert switch amend upsert put mark complete close resolve address sync refresh "
+        "play pause resume swap downgrade"
     ),
     VerbClass.MOVE: "move mv",
     VerbClass.TAG: "tag label star unstar flag pin unpin like bookmark follow unfollow rate categorize",
     VerbClass.DELETE: "delete remove erase destroy drop purge clear wipe trash cancel rm unlink discard empty truncate unstage archive",
     VerbClass.DOWNLOAD: "download pull import",
-    VerbClass.SEND: "send email mail message reply forward notify text dm respond answer_to tell_to contact alert remind sms call submit deliver",
+    VerbClass.SEND: "send email mail message reply forward notify text dm respond answer_to tell_to contact alert remind sms call submit deliver "
+    "dispatch transmit relay",
     VerbClass.PUBLISH: "publish post push upload release broadcast announce tweet share_public comment export",
     VerbClass.INPUT: "input fill type click press tap drag hover navigate_form",
     VerbClass.QUOTE: "quote estimate",
@@ -205,7 +207,7 @@ _VERBS: Mapping[VerbClass, str] = {
     VerbClass.INSTALL: "install uninstall upgrade",
     VerbClass.SCAN: "scan probe nmap ping_sweep",
     VerbClass.DEPLOY: "deploy restart reboot stop provision scale rollback shutdown",
-    VerbClass.CONFIGURE: "configure enable toggle lock unlock turn",
+    VerbClass.CONFIGURE: "configure enable activate toggle lock unlock turn engage",
     VerbClass.DISABLE: "disable deactivate bypass suppress mute",
     VerbClass.ASK: "ask sample prompt",
     VerbClass.DELEGATE: "delegate assign handoff escalate",
@@ -249,6 +251,14 @@ _ALSO: Mapping[str, tuple[VerbClass, ...]] = {
     "reply": (VerbClass.PUBLISH,),
     "browse": (VerbClass.READ,),
     "make": (VerbClass.ORDER,),
+    "start": (VerbClass.RUN, VerbClass.CONFIGURE),
+    "initiate": (VerbClass.RUN, VerbClass.CONFIGURE),
+    "activate": (VerbClass.CREATE, VerbClass.RUN),
+    "launch": (VerbClass.CREATE,),
+    "turn": (VerbClass.CREATE, VerbClass.DISABLE),
+    "revoke": (VerbClass.DELETE,),
+    "upgrade": (VerbClass.UPDATE,),
+    "execute": (VerbClass.PAY, VerbClass.ORDER),
     "close": (VerbClass.CONFIGURE,),
     "open": (VerbClass.CREATE,),
 }
@@ -266,6 +276,35 @@ def _verb_table() -> Mapping[str, tuple[VerbClass, ...]]:
 VERBS: Mapping[str, tuple[VerbClass, ...]] = _verb_table()
 """Stem of a verb → what it does, and what else a person may mean by it."""
 
+_PEOPLE_SAY: Mapping[str, tuple[VerbClass, ...]] = {
+    "arrange": (VerbClass.ORDER, VerbClass.SCHEDULE, VerbClass.CREATE),
+    "secure": (VerbClass.ORDER, VerbClass.CONFIGURE),
+    "acquire": (VerbClass.ORDER, VerbClass.PAY),
+    "ignite": (VerbClass.CREATE, VerbClass.RUN),
+    "begin": (VerbClass.CREATE, VerbClass.RUN),
+    "refill": (VerbClass.INPUT,),
+    "refuel": (VerbClass.INPUT,),
+    "pen": (VerbClass.CREATE,),
+    "jot": (VerbClass.CREATE, VerbClass.LOG),
+    "rescind": (VerbClass.DELETE,),
+    "scrap": (VerbClass.DELETE,),
+    "speak": (VerbClass.DELEGATE,),
+    "talk": (VerbClass.DELEGATE,),
+    "connect": (VerbClass.DELEGATE,),
+    "give": (VerbClass.SEND, VerbClass.GRANT),
+    "provide": (VerbClass.READ,),
+    "furnish": (VerbClass.READ,),
+    "peruse": (VerbClass.READ,),
+}
+GOAL_VERBS: Mapping[str, tuple[VerbClass, ...]] = {
+    **{stem(verb): kinds for verb, kinds in _PEOPLE_SAY.items()},
+    **VERBS,
+}
+"""`VERBS`, and what people say and no tool is called."""
+
+LIGHT = frozenset(stem(word) for word in "place make do perform handle manage process".split())
+"""Verbs that say nothing beside another word of a tool's name: "place order", "make payment"."""
+
 NOUN_TOO = frozenset(
     stem(word)
     for word in (
@@ -274,7 +313,7 @@ NOUN_TOO = frozenset(
         "build start stage status print log head tail cat stat call alert contact address address fix patch merge reset block ban lock query display "
         "rate track plan deposit refund answer reply review preview sample prompt scan format sort filter sum set put mark close complete empty "
         "archive cancel open run head dump head access pay remind press branch sms save make new subscribe switch trash dir ls stop scale touch like "
-        "follow play monitor watch select"
+        "follow play pause monitor watch select duplicate secure pen average talk"
     ).split()
 )
 """Stems that are as often a noun: in a goal they count as a verb only where no article or preposition stands before them."""
@@ -329,7 +368,8 @@ _CONCEPTS: Mapping[str, str] = {
     "event": "event calendar appointment meeting agenda class lunch dinner",
     "repository": "repository repo git codebase project",
     "person": (
-        "user person people member colleague collaborator contact participant attendee teammate friend employee customer guest individual staff"
+        "user person people member colleague collaborator contact participant attendee teammate friend employee customer guest individual staff "
+        "human agent supervisor representative someone somebody"
     ),
     "money": "money payment transaction fund bill invoice rent refund balance cash spending expense euro dollar usd eur bank iban",
     "web": "website webpage web page site url link blog article internet http https html",
@@ -359,6 +399,7 @@ IMPLIED: Mapping[str, frozenset[str]] = {
         ("pay", "money"), ("refund", "money"), ("wire", "money"), ("reimburse", "money"), ("spend", "money"), ("remember", "memory"),
         ("memorize", "memory"), ("book", "reservation"), ("reserve", "reservation"), ("invite", "person"), ("schedule", "event"),
         ("reschedule", "event"), ("visit", "web"), ("browse", "web"), ("commit", "change repository"), ("login", "profile"),
+        ("buy", "goods"), ("purchase", "goods"), ("acquire", "goods"),
     )
 }  # fmt: skip
 """What a verb is about even when its object is not said."""

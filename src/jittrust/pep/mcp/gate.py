@@ -184,7 +184,7 @@ class Gate:
         """Follow the person's mission for as long as the session lasts, and tell the client when its tool list has changed."""
         while True:
             try:
-                now = await self._ports.registry.changed(self._attached, self._generation, 25.0)
+                now = await self._ports.registry.changed(self._attached, self._mission, self._generation, 25.0)
             except UnavailableError:
                 await asyncio.sleep(1.0)
                 continue
