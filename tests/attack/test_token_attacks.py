@@ -64,8 +64,14 @@ PROOF_BODY: dict[str, Any] = {
     "iat": 1_700_000_100,
     "nonce": "pass",
 }
-LEFT_OUT = object()
 
+
+class LeftOut:
+    def __repr__(self) -> str:
+        return "left out"
+
+
+LEFT_OUT = LeftOut()
 Sign = Callable[[bytes], bytes]
 
 

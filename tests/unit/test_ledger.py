@@ -7,6 +7,7 @@ import json
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -129,7 +130,18 @@ def test_every_kind_of_json_value_has_one_spelling() -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [float("nan"), float("inf"), 2**53 + 1, -(2**53) - 1, "\ud800", {"\udfff": 1}, {1: 2}, b"x", {1, 2}, object()],
+    [
+        float("nan"),
+        float("inf"),
+        2**53 + 1,
+        -(2**53) - 1,
+        "\ud800",
+        {"\udfff": 1},
+        {1: 2},
+        b"x",
+        {1, 2},
+        PurePosixPath(),
+    ],
     ids=repr,
 )
 def test_what_json_cannot_carry_is_refused(bad: Json) -> None:
