@@ -12,6 +12,7 @@ from jittrust.broker.missions import MissionBook
 from jittrust.broker.record import approval_record, tool_record
 from jittrust.broker.state import State
 from jittrust.core.approval import APPROVAL_MOVES, Approval, ApprovalKind, ApprovalState, ConfirmedBy
+from jittrust.core.authority.map import AuthorityEntry
 from jittrust.core.authority.pin import definition_hash
 from jittrust.core.errors import ConflictError, NotFoundError, RefusedError
 from jittrust.core.mission.states import MissionState
@@ -82,7 +83,23 @@ class ApprovalBook:
                 found.target,
                 MissionChange(to=to_state, by=answer.by, why="answered by a person"),
             )
+        if found.kind is ApprovalKind.AUTHORITY and answer.approve and found.target:
+            await self._missions.apply(found.mission, self._widening(found, answer))
         return answered
+
+    def _widening(self, found: Approval, answer: Answer) -> MissionChange:
+        """The one tool the agent asked for, into the map of its mission."""
+        mission, tool = self._state.missions[found.mission], self._state.tools.get(found.target)
+        waiting = next((entry for entry in mission.authority.entries if entry.tool == found.target), None)
+        if waiting is not None:
+            return MissionChange(approve=(waiting.id,), by=answer.by, why=f"asked for by the agent: {found.id}")
+        entry = AuthorityEntry(
+            id=f"e-{found.id}",
+            tool=found.target,
+            why=f"asked for by the agent, granted by {answer.by}",
+            pin=tool.pin if tool else "",
+        )
+        return MissionChange(add=(entry,), by=answer.by, why=f"asked for by the agent: {found.id}")
 
     async def wait(self, approval: str, timeout: Seconds) -> Approval:
         """See `Approvals.wait`."""

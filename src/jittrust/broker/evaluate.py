@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -44,6 +45,7 @@ from jittrust.ports.commit import (
 )
 from jittrust.ports.decision_point import Decision, Learned, Outcome, Passage
 
+_WORD = re.compile(r"[\w.-]+")
 # Answers larger than this are not kept for a re-send; the caller is told that the call is in doubt.
 ANSWER_KEPT = 1024 * 1024
 # Most calls of one mission that wait for a person at once.
@@ -306,6 +308,8 @@ class Evaluations:
             step.writes.append(PutApproval(used))
             step.records.append(approval_record(used, now))
             return used
+        if facts.mission is not None and goes_out and is_access_request(ask):
+            return self._ask_for_access(ask, facts.mission, facts.server, step, now)
         if goes_out or verdict.ruling is not Ruling.STEP_UP or facts.mission is None:
             return None
         waiting = self._gather.waiting(facts.mission.id, ask.digest, now)
@@ -328,6 +332,43 @@ class Evaluations:
             asked=now,
             expires=Instant(now + self._rules.grants.approval_seconds),
             price=judgement.cost,
+        )
+        step.writes.append(PutApproval(asked))
+        step.records.append(approval_record(asked, now))
+        return asked
+
+    def _ask_for_access(
+        self, ask: Evaluation, mission: Mission, server: str, step: Effects, now: Instant
+    ) -> Approval | None:
+        """Put what the agent asks for before a person; by itself it changes nothing."""
+        for open_question in self._state.open_approvals():
+            same = (open_question.kind, open_question.mission, open_question.digest) == (
+                ApprovalKind.AUTHORITY,
+                mission.id,
+                ask.digest,
+            )
+            if same and open_question.state is ApprovalState.WAITING and now < open_question.expires:
+                return open_question
+        if self._state.waiting_of(mission.id, now) >= QUESTIONS_MOST:
+            return None
+        words = set(_WORD.findall(str(ask.arguments.get("what", ""))))
+        named = sorted(name for known, name in self._state.pins if known == server and name in words)
+        target = f"{server}/{named[0]}" if len(named) == 1 else ""
+        yes = (
+            f"Yes lets this mission use {target}." if target else "Yes changes nothing by itself: it names no one tool."
+        )
+        asked = Approval(
+            id=self._new_id("a"),
+            kind=ApprovalKind.AUTHORITY,
+            mission=mission.id,
+            subject=ask.subject.id,
+            target=target,
+            digest=ask.digest,
+            text=f"The agent asks for access: {ask.text} {yes}",
+            why=f"It is not part of the mission: {mission.goal.text[:300]}",
+            risk=100,
+            asked=now,
+            expires=mission.expires,
         )
         step.writes.append(PutApproval(asked))
         step.records.append(approval_record(asked, now))
@@ -502,3 +543,12 @@ _RESPONSE_IN_FORCE = {
     SessionState.SUSPENDED: Response.SUSPEND,
     SessionState.KILLED: Response.KILL,
 }
+
+
+def is_access_request(ask: Evaluation) -> bool:
+    """Whether the agent uses the tool that every enforcement point offers to ask a person for more."""
+    return (
+        ask.resource.type == "protocol"
+        and ask.action.name == "tools/call"
+        and ask.resource.id.endswith("/request_access")
+    )

@@ -55,7 +55,7 @@ def refusal(message: Message, code: str, words: str, approval: Approval | None) 
 def access_reply(message: Message) -> bytes:
     """What `request_access` answers: it is on record, and nothing else has happened."""
     words = (
-        "Your request is recorded for the person in charge. Nothing is allowed until they decide; go on with what is."
+        "The person in charge is asked (jittrust approve). Nothing is allowed until they decide; go on with what is."
     )
     meta: dict[str, Json] = {jsonrpc.META + "decision": {"code": "recorded"}}
     return jsonrpc.tool_reply(
