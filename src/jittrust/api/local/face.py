@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from jittrust.core.approval import ConfirmedBy
-from jittrust.core.errors import BadInputError, JitError, RefusedError, UnavailableError
+from jittrust.core.errors import BadInputError, JitError, NotFoundError, RefusedError, UnavailableError
+from jittrust.core.grant.grant import Shown
 from jittrust.core.mission.mission import GoalSource
 from jittrust.ports import wire
 from jittrust.ports.approvals import Answer, Caller
+from jittrust.ports.decision_point import Decision, Passage
 from jittrust.ports.driving import Driving
 from jittrust.ports.registry import Attached, Attachment
 
@@ -25,6 +27,10 @@ _LOG = logging.getLogger(__name__)
 _UCRED = struct.Struct("3i")
 _MOST_AT_ONCE = 512
 _MOST_ANCESTORS = 64
+_LET_OUT_MOST = 10_000  # calls that went out and were not settled yet, as in `broker.state`
+_LONGEST_WAIT = 60.0  # seconds; who wants to wait longer asks again
+# Calls that only wait: nobody is owed their end once the other side has left.
+_WAITING = frozenset({"approvals.wait", "registry.changed"})
 
 # What widens, grants or states a goal is for people. A goal that a form in the client brought (elicitation) comes through the gate, which
 # is a descendant of the agent's process by nature, and is recorded as what it is.
@@ -38,6 +44,7 @@ class _Peer:
     caller: Caller
     writer: asyncio.StreamWriter
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    waits: set[asyncio.Task[None]] = field(default_factory=set)
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MOST_AT_ONCE))
 
 
@@ -51,6 +58,7 @@ class LocalFace:
         self._path: Path | None = None
         self._peers: set[_Peer] = set()
         self._owners: dict[str, tuple[_Peer, tuple[int, ...]]] = {}
+        self._let_out: dict[str, int] = {}  # evaluation → process that was told to let it out
         self._quiet_since = 0.0
         self._empty = asyncio.Event()
 
@@ -124,6 +132,8 @@ class LocalFace:
         """Whoever joined through this connection and is nobody else's is gone."""
         # Questions that are being decided are decided to the end: what was paid is recorded, whoever still listens.
         peer.writer.close()
+        for task in tuple(peer.waits):
+            task.cancel()
         for attached in [attached for attached, (owner, _) in self._owners.items() if owner is peer]:
             del self._owners[attached]
             with contextlib.suppress(JitError):
@@ -163,7 +173,17 @@ class LocalFace:
             raise BadInputError("wire_value", f"the arguments of {name} are others")
         arguments = {key: call.arguments[key](value) for key, value in raw.items()}
         self._check(peer, name, arguments)
+        here = asyncio.current_task()
+        if name in _WAITING and here is not None:
+            peer.waits.add(here)
+            here.add_done_callback(peer.waits.discard)
         result = await getattr(getattr(self._driving, call.port), call.method)(**arguments)
+        if isinstance(result, Decision) and result.passage is Passage.FORWARD:
+            self._let_out[result.evaluation] = peer.caller.pid
+            while len(self._let_out) > _LET_OUT_MOST:
+                del self._let_out[next(iter(self._let_out))]
+        if name == "decisions.settle":
+            self._let_out.pop(arguments["evaluation"], None)
         if isinstance(result, Attached):
             attachment = arguments.get("attachment")
             if isinstance(attachment, Attachment):
@@ -173,8 +193,7 @@ class LocalFace:
     def _check(self, peer: _Peer, name: str, arguments: dict[str, Any]) -> None:
         if name == "approvals.answer" and isinstance(answer := arguments["answer"], Answer):
             arguments["answer"] = replace(answer, caller=peer.caller)
-            joined = any(owner is peer for owner, _ in self._owners.values())
-            if answer.confirmed_by is ConfirmedBy.CLIENT and not joined:
+            if answer.confirmed_by is ConfirmedBy.CLIENT and not self._joined(peer):
                 raise RefusedError(
                     "confirmation_too_weak",
                     "only an enforcement point that has joined hands on what its client's person confirmed",
@@ -184,7 +203,12 @@ class LocalFace:
             # Whoever joins is an agent's process, whether it says so or not.
             pids = tuple(dict.fromkeys((*attachment.pids, peer.caller.pid)))
             arguments["attachment"] = replace(attachment, pids=pids)
-        if name not in _FOR_PEOPLE or arguments.get("source") is GoalSource.ELICITATION:
+        if "timeout" in arguments:
+            arguments["timeout"] = type(arguments["timeout"])(min(arguments["timeout"], _LONGEST_WAIT))
+        self._check_own(peer, name, arguments)
+        if name not in _FOR_PEOPLE:
+            return
+        if arguments.get("source") is GoalSource.ELICITATION and self._joined(peer):
             return
         agents = {pid for _, pids in self._owners.values() for pid in pids}
         if agents & {peer.caller.pid, *peer.caller.ancestors}:
@@ -193,6 +217,33 @@ class LocalFace:
                 "this process descends from an agent's process; an agent never states or widens its own mission",
                 "Run it in a terminal of your own.",
             )
+
+    def _joined(self, peer: _Peer) -> bool:
+        return any(owner is peer for owner, _ in self._owners.values())
+
+    def _check_own(self, peer: _Peer, name: str, arguments: dict[str, Any]) -> None:
+        """Refuse what speaks for somebody else: another process's attachment or call, or a token, which nobody has checked here."""
+        shown, attachment = arguments.get("shown"), arguments.get("attachment")
+        if isinstance(attachment, Attachment) and (attachment.grant or attachment.operator):
+            raise _no_token()
+        if isinstance(shown, Shown) and (shown.grant or not self._owns(peer, shown.attachment)):
+            raise _no_token()
+        if "attached" in arguments and not self._owns(peer, arguments["attached"]):
+            if name == "registry.detach" and arguments["attached"] not in self._owners:
+                arguments["attached"] = ""  # whoever has left already may leave twice
+                return
+            raise NotFoundError("attachment_unknown", "This process has joined under no such name.", "Attach again.")
+        if name == "decisions.settle" and self._let_out.get(arguments["evaluation"]) != peer.caller.pid:
+            raise NotFoundError("evaluation_unknown", "this process let no such call out, or has settled it already")
+
+    def _owns(self, peer: _Peer, attached: str) -> bool:
+        owner = self._owners.get(attached)
+        return owner is not None and owner[0].caller.pid == peer.caller.pid
+
+
+def _no_token() -> RefusedError:
+    words = "a process on this socket speaks for itself alone: it joins and shows the attachment that it got"
+    return RefusedError("invalid_token", words, "Callers with access tokens use HTTP.")
 
 
 async def _answers(path: Path) -> bool:
