@@ -15,6 +15,8 @@ from jittrust.core.authority.match import check_entry
 from jittrust.core.authority.propose import propose
 from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
 from jittrust.core.grant.states import GrantState
+from jittrust.core.intent.reading import classify
+from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.mission.mission import Goal, GoalSource, Mission
 from jittrust.core.mission.states import ENDED, MISSION_MOVES, MissionState
 from jittrust.core.model import Tool
@@ -98,7 +100,11 @@ class MissionBook:
         current = self.running(person)
         known = self._sessions.get(current.id, "") if current is not None else ""
         # Another conversation of the same person is another mission; the first one that speaks adopts a mission that has no conversation yet.
-        if current is None or (session and known and session != known):
+        # What came through the agent's own client gives way to the person's own words, and is never added to them.
+        elicited = current is not None and current.goal.source is GoalSource.ELICITATION
+        if current is not None and current.goal.stated and source is GoalSource.ELICITATION:
+            return current
+        if current is None or (session and known and session != known) or elicited:
             started = await self.start(NewMission(person, words, source))
             self._sessions[started.id] = session
             return started
@@ -211,7 +217,9 @@ class MissionBook:
         """
         if mission.goal.source is GoalSource.FILE or not mission.goal.stated:
             return mission.authority
-        derived = {entry.id: entry for entry in propose(mission.goal, tuple(tools), self._rules.proposal)}
+        known = {tool.id: tool for tool in tools}
+        proposed = propose(mission.goal, tuple(known.values()), self._rules.proposal)
+        derived = {entry.id: self._confirmed(entry, known[entry.tool], mission.goal) for entry in proposed}
         kept = []
         for entry in mission.authority.entries:
             newer = derived.pop(entry.id, None)
@@ -222,6 +230,14 @@ class MissionBook:
             better = entry.state is EntryState.PROPOSED and newer.state is EntryState.APPROVED
             kept.append(newer if better or newer.pin != entry.pin else entry)
         return replace(mission.authority, entries=(*kept, *derived.values()))
+
+    def _confirmed(self, entry: AuthorityEntry, tool: Tool, goal: Goal) -> AuthorityEntry:
+        """What the agent's own client brought as the goal approves low risk only: it may have answered the form by itself."""
+        low = TAXONOMY[classify(tool, {}).intent].base_risk <= self._rules.elicit_up_to
+        if goal.source is not GoalSource.ELICITATION or entry.state is not EntryState.APPROVED or low:
+            return entry
+        why = f"{entry.why} The agent's own client brought the goal, which serves low risk only, so a person decides."
+        return replace(entry, state=EntryState.PROPOSED, approved_by="", why=why)
 
     def _answered(self, entry: AuthorityEntry, change: MissionChange) -> AuthorityEntry:
         if entry.id in change.approve:
