@@ -48,6 +48,16 @@ _ID_LAST = re.compile(
 )
 
 
+_OWN_MEMBERS = {
+    name.casefold(): name
+    for name in (
+        *("jsonrpc", "id", "method", "params", "result", "error", "name", "arguments", "uri", "cursor", "ref", "argument", "context"),
+        *("taskId", "task", "inputResponses", "requestState", "requestId", "progressToken", "protocolVersion", "capabilities", "clientInfo"),
+        *("level", "notifications", "messages", "requestedSchema", "message", "_meta"),
+    )
+}  # fmt: skip
+
+
 class MessageKind(StrEnum):
     """What one message is."""
 
@@ -149,6 +159,9 @@ def read_message(data: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES, allow_nul: 
 
 def _classify(data: bytes, body: Mapping[str, Json]) -> Message:
     id_, key = _id(data, body)
+    result = body.get("result")
+    _check_spelling(body, id_, _OWN_MEMBERS)
+    _check_spelling(result if isinstance(result, dict) else {}, id_)
     method = body.get("method")
     if method is not None:
         if not isinstance(method, str) or not method or "result" in body or "error" in body:
@@ -160,6 +173,9 @@ def _classify(data: bytes, body: Mapping[str, Json]) -> Message:
             raise MalformedMessageError("params_not_object", "params must be an object", INVALID_REQUEST, id_)
         if not isinstance(params.get("_meta", {}), dict):
             raise MalformedMessageError("params_not_object", "params._meta must be an object", INVALID_REQUEST, id_)
+        arguments = params.get("arguments")
+        _check_spelling(params, id_, _OWN_MEMBERS)
+        _check_spelling(arguments if isinstance(arguments, dict) else {}, id_)
         kind = MessageKind.NOTIFICATION if id_ is None else MessageKind.REQUEST
         return Message(data, kind, method, id_, key, body, params)
     if ("result" in body) == ("error" in body):
@@ -173,6 +189,20 @@ def _classify(data: bytes, body: Mapping[str, Json]) -> Message:
             "not_a_message", "a result is an object and names its request", INVALID_REQUEST, id_
         )
     return Message(data, MessageKind.RESULT, id=id_, key=key, body=body)
+
+
+def _check_spelling(place: Mapping[str, Json], id_: bytes | None, own: Mapping[str, str] | None = None) -> None:
+    """Refuse members that are one to a reader who does not tell `Name` from `name`, as Go's standard library does not: it would act on another.
+
+    `own`: folded name → spelling of members that the protocol has in this place, which nobody may spell otherwise.
+    """
+    seen: set[str] = set()
+    for name in place:
+        folded = name.casefold()
+        if folded in seen or (own is not None and own.get(folded, name) != name):
+            words = f"the member {name[:80]!r} is spelled like another one but for upper and lower case"
+            raise MalformedMessageError("member_spelling", words, INVALID_REQUEST, id_)
+        seen.add(folded)
 
 
 def _id(data: bytes, body: Mapping[str, Json]) -> tuple[bytes | None, str]:

@@ -176,6 +176,8 @@ class PipeWriter(asyncio.Protocol):
         """Send one line. Does nothing when the reader is gone."""
         if self.broken.is_set():
             return
+        # Line ends stand only between the values of a JSON text; a client that takes a carriage return for one would read two messages.
+        line = line.replace(b"\n", b" ").replace(b"\r", b" ")
         if self._transport is None:
             try:
                 left = memoryview(line + b"\n")
