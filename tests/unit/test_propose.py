@@ -129,3 +129,85 @@ def test_the_same_goal_gives_the_same_map() -> None:
     goal = Goal(("Email Bob the minutes",), GoalSource.FLAG)
     assert propose(goal, MAIL) == propose(goal, MAIL)
     assert len({entry.id for entry in propose(goal, (*MAIL, *GIT))}) == len(propose(goal, (*MAIL, *GIT)))
+
+
+CAR = (
+    tool("car", "startEngine", "This tool belongs to the car. Tool description: Starts the engine."),
+    tool("car", "lockDoors", "This tool belongs to the car. Tool description: Locks the doors."),
+)
+SHOP = (
+    tool("shop", "place_order", "Place an order.", symbol=TEXT),
+    tool("shop", "cancel_order", "Cancel an order.", order_id=TEXT),
+    tool("shop", "shop_login", "Logs in.", username=TEXT, password=TEXT),
+)
+SHELL = (
+    tool("shell", "touch", "A simple shell. Tool description: Create a new file in the folder.", file_name=TEXT),
+    tool("shell", "rm", "A simple shell. Tool description: Remove a file.", file_name=TEXT),
+    tool("shell", "cd", "A simple shell. Tool description: Change the current folder.", file_name=TEXT),
+)
+
+
+@pytest.mark.parametrize(
+    ("goal", "tools", "expected"),
+    [
+        ("Could you ignite the engine for me?", CAR, {"car/startEngine"}),
+        ("Initiate the engine and lock all doors.", CAR, {"car/startEngine", "car/lockDoors"}),
+        ("Let's proceed with an order of 50 shares.", SHOP, {"shop/place_order"}),
+        ("Proceed by cancelling the order.", SHOP, {"shop/cancel_order"}),
+        ("Make a new file called notes.txt", SHELL, {"shell/touch", "shell/cd"}),
+        ("Dispatch an email to Bob", MAIL, {"mail/send_email", "mail/search_contacts", "mail/search_messages"}),
+    ],
+)
+def test_an_act_may_be_named_in_other_words(goal: str, tools: tuple[Tool, ...], expected: set[str]) -> None:
+    assert approved(goal, *tools) == expected
+
+
+@pytest.mark.parametrize(
+    ("goal", "tools", "never"),
+    [
+        ("Give me a list of the files", (tool("f", "share_file", "Shares a file"),), "f/share_file"),
+        ("Turn on the monitoring", (tool("f", "disable_monitoring", "Disables it"),), "f/disable_monitoring"),
+        ("Turn the file into a table", (tool("f", "create_file", "Creates a file"),), "f/create_file"),
+        ("Revoke Bob's access to the file", (tool("f", "delete_file", "Deletes a file"),), "f/delete_file"),
+        ("Set the time zone of the user", (tool("f", "add_user", "Adds a user"),), "f/add_user"),
+        ("Activate the account", (tool("f", "create_account", "Creates an account"),), "f/create_account"),
+        ("Create a user", (tool("f", "create_agent", "Creates an agent"),), "f/create_agent"),
+        ("Arrange the files by date", (tool("f", "create_file", "Creates a file"),), "f/create_file"),
+    ],
+)
+def test_a_word_that_is_only_near_approves_nothing(goal: str, tools: tuple[Tool, ...], never: str) -> None:
+    assert never not in approved(goal, *tools)
+
+
+def test_signing_in_is_named_by_its_verb_or_its_password_and_only_where_something_else_is_done() -> None:
+    assert "shop/shop_login" in approved("Log me in and cancel my order 17", *SHOP)
+    assert "shop/shop_login" in approved("Cancel my order 17, using username 'dana' and password 'x1'", *SHOP)
+    assert "shop/shop_login" not in approved("Cancel my order 17", *SHOP)
+    assert "shop/shop_login" not in approved("Log me in", *SHOP, *MAIL)
+    assert "shop/shop_login" not in approved("Do not log me in. Cancel my order 17", *SHOP)
+
+
+def test_a_site_stands_for_its_pages_and_a_page_only_for_itself() -> None:
+    site = AuthorityMap(propose(Goal(("Read what www.acme.example has to say",), GoalSource.FLAG), FETCH))
+    page = AuthorityMap(propose(Goal(("Read http://acme.example/news",), GoalSource.FLAG), FETCH))
+
+    def inside(made: AuthorityMap, url: str) -> bool:
+        return match(made, FETCH[0], "tools/call", {"url": url}).inside
+
+    assert inside(site, "https://acme.example/news/today")
+    assert not inside(site, "https://acme.example/news?said=secret")
+    assert not inside(site, "https://acme.example/#secret")
+    assert not inside(site, "https://acme.example.evil.example/")
+    assert not inside(site, "https://acme.example@evil.example/")
+    assert inside(page, "https://acme.example/news")
+    assert not inside(page, "https://acme.example/news/today")
+
+
+def test_what_is_told_to_people_has_words_and_no_stems() -> None:
+    whys = [
+        entry.why for entry in propose(Goal(("Save the repositories in summary.txt",), GoalSource.FLAG), MAIL + SHELL)
+    ]
+    why = next(e.why for e in propose(Goal(("Delete the emails of Ann",), GoalSource.FLAG), MAIL) if "delete" in e.tool)
+
+    assert why == "The goal names it: “delete” with “emails”."
+    assert all(one.endswith(".") and one[0].isupper() for one in whys)

@@ -136,3 +136,23 @@ def test_roles_follow_the_name_then_the_format_then_the_shape() -> None:
         "/mode": ArgumentRole.CONTROL,
         "/flag": ArgumentRole.CONTROL,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "intent"),
+    [
+        ("gallon_to_liter", "", "K.read"),
+        ("wc", "", "K.read"),
+        ("message_login", "", "I.login"),
+        ("xyz", "A tool for disks. Returns the status.", "D.update"),
+        ("xyz", "A tool for numbers. Tool description: Calculates the mean.", "K.read"),
+        ("xyz", "A tool for numbers. Shows the sum. Deletes the table.", "D.delete"),
+        ("list_allowed_folders", "", "K.list"),
+        ("simulate_long_query", "", "D.update"),
+        ("place_order", "", "T.order"),
+    ],
+)
+def test_the_act_is_found_in_the_name_or_else_in_a_sentence_of_the_description(
+    name: str, description: str, intent: str
+) -> None:
+    assert classify(tool(name, description), {}).intent == intent

@@ -10,14 +10,24 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jittrust.core.authority.map import AuthorityEntry, EntryState
 from jittrust.core.intent.goal import GoalReading, Mention, mention, read_goal
 from jittrust.core.intent.origin import ArgumentRole
 from jittrust.core.intent.reading import ActionReading, classify
 from jittrust.core.intent.roles import argument_nouns, declared_roles
-from jittrust.core.intent.words import VERBS, LiteralKind, VerbClass, concepts, content_stems, name_words, stem, words
+from jittrust.core.intent.words import (
+    LIGHT,
+    VERBS,
+    LiteralKind,
+    VerbClass,
+    concepts,
+    content_stems,
+    name_words,
+    stem,
+    words,
+)
 from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Json, Tool
 
@@ -96,6 +106,8 @@ def propose(
     offered = tools[: rules.most_tools]
     common = _common_words(offered, rules)
     candidates = [_candidate(tool, read, common, rules) for tool in offered]
+    acting = {one.tool.server for one in candidates if one.named.both}
+    candidates = [_signing_in(one) if one.tool.server in acting else one for one in candidates]
     concerned = {one.tool.server for one in candidates if one.concerned or one.named.both}
     needed = _prerequisites(candidates)
     entries = []
@@ -154,11 +166,20 @@ def _candidate(tool: Tool, read: GoalReading, common: Mapping[str, str], rules: 
     )
 
 
+def _signing_in(one: _Candidate) -> _Candidate:
+    """Signing in is named by its verb, or by a password given for it: what is signed in to is the server of an act that the goal names."""
+    if one.reading.intent != "I.login" or not one.named.verb or one.named.both:
+        return one
+    why = f"{one.named.why} for what else it names"
+    return replace(one, named=replace(one.named, both=True, why=why))
+
+
 def _described_objects(tool: Tool, reading: ActionReading) -> tuple[str, ...]:
     """What a tool acts on whose name is only its verb: what stands behind that verb, or one of its kind, in its description."""
     for sentence in _SENTENCES.split(tool.description[:_LONGEST_DESCRIPTION]):
         tokens = words(sentence)
-        if tokens and reading.verb in VERBS.get(stem(tokens[0]), ()):
+        light = tokens and stem(tokens[0]) in LIGHT and reading.stem in map(stem, tokens[:_MOST_OBJECTS])
+        if tokens and (light or reading.verb in VERBS.get(stem(tokens[0]), ())):
             cut = next((at for at, token in enumerate(tokens) if at > 1 and token in _PREPOSITIONS), len(tokens))
             return content_stems(tokens[1:cut])[:_MOST_OBJECTS]
     return ()

@@ -146,6 +146,9 @@ _ARTICLES = {
     "travel": "",
     "web": "the ",
 }
+_SIGNS_IN = re.compile(r"\b(?:log|sign)(?:ged|ging)? (?:[\w']+ ){0,4}in\b")
+_CREDENTIALS = frozenset(("password", "passcod", "passphras", "credential"))
+_QUOTED = frozenset({LiteralKind.QUOTED})
 _BEFORE_GERUND = frozenset(("with", "by", "of", "from", "for", "on", "in", "at"))
 _NOMINAL_REACH = 5
 
@@ -262,6 +265,10 @@ def _clause(part: str) -> Clause:
         for root, kinds in _verbs_at(tokens, at, stem(token)):
             (verbs if at < free else forbidden).append((root, kinds))
     roots = content_stems(tokens)
+    signs_in = _SIGNS_IN.search(text) is not None or bool(_CREDENTIALS & set(roots) and literals(text, _QUOTED))
+    if signs_in:
+        # Who gives a password with a name means that it is used.
+        (verbs if free == len(tokens) else forbidden).append(("login", (VerbClass.LOGIN,)))
     about = set(concepts(roots))
     for root, _ in (*verbs, *forbidden):
         about |= IMPLIED.get(root, frozenset())
@@ -277,11 +284,23 @@ def _clause(part: str) -> Clause:
 def _verbs_at(tokens: tuple[str, ...], at: int, root: str) -> list[_Verb]:
     found: list[_Verb] = []
     nominal = NOMINAL.get(root)
-    if nominal is not None and any(stem(token) in MAKING for token in tokens[max(0, at - _NOMINAL_REACH) : at]):
+    if nominal is not None and _made(tokens, at):
         found.append((root, (nominal,)))
     if root in GOAL_VERBS and not (root in NOUN_TOO and at > 0 and _noun_here(tokens[at - 1], tokens[at])):
         found.append((root, GOAL_VERBS[root]))
     return found
+
+
+def _made(tokens: Sequence[str], at: int) -> bool:
+    """Whether a light verb makes an act of the noun at `at`: "place an order", but not "proceed by cancelling the order"."""
+    for place in range(at - 1, max(-1, at - _NOMINAL_REACH - 1), -1):
+        root = stem(tokens[place])
+        if root in MAKING:
+            return True
+        noun = root in NOUN_TOO and place > 0 and _noun_here(tokens[place - 1], tokens[place])
+        if root in GOAL_VERBS and not noun:
+            return False
+    return False
 
 
 def _noun_here(before: str, token: str) -> bool:

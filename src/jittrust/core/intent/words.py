@@ -71,6 +71,7 @@ _IRREGULAR: Mapping[str, str] = {
     "took": "take", "taken": "take", "told": "tell", "left": "leave", "indices": "index", "data": "data", "news": "news", "his": "his",
     "this": "this", "address": "address", "addresses": "address", "access": "access", "process": "process", "status": "status",
     "does": "do", "did": "do", "done": "do", "has": "have", "had": "have", "e-mail": "email", "dataset": "dataset", "bus": "bus",
+    "cancelled": "cancel", "cancelling": "cancel",
 }  # fmt: skip
 
 
@@ -178,7 +179,7 @@ _VERBS: Mapping[VerbClass, str] = {
     VerbClass.COMPUTE: "calculate compute convert average think echo parse format validate translate evaluate_text sum sort filter reason classify",
     VerbClass.CREATE: (
         "create make write generate new save store compose draft produce build insert register remember memorize record mkdir touch init initialize "
-        "fork copy cp duplicate clone commit start initiate open_new"
+        "fork copy cp duplicate clone commit open_new"
     ),
     VerbClass.ADD: "add append attach include stage",
     VerbClass.UPDATE: (
@@ -207,7 +208,7 @@ _VERBS: Mapping[VerbClass, str] = {
     VerbClass.INSTALL: "install uninstall upgrade",
     VerbClass.SCAN: "scan probe nmap ping_sweep",
     VerbClass.DEPLOY: "deploy restart reboot stop provision scale rollback shutdown",
-    VerbClass.CONFIGURE: "configure enable activate toggle lock unlock turn engage",
+    VerbClass.CONFIGURE: "configure enable activate start initiate toggle lock unlock turn engage",
     VerbClass.DISABLE: "disable deactivate bypass suppress mute",
     VerbClass.ASK: "ask sample prompt",
     VerbClass.DELEGATE: "delegate assign handoff escalate",
@@ -251,14 +252,12 @@ _ALSO: Mapping[str, tuple[VerbClass, ...]] = {
     "reply": (VerbClass.PUBLISH,),
     "browse": (VerbClass.READ,),
     "make": (VerbClass.ORDER,),
-    "start": (VerbClass.RUN, VerbClass.CONFIGURE),
-    "initiate": (VerbClass.RUN, VerbClass.CONFIGURE),
-    "activate": (VerbClass.CREATE, VerbClass.RUN),
-    "launch": (VerbClass.CREATE,),
-    "turn": (VerbClass.CREATE, VerbClass.DISABLE),
-    "revoke": (VerbClass.DELETE,),
+    "start": (VerbClass.CREATE, VerbClass.RUN),
+    "initiate": (VerbClass.CREATE, VerbClass.RUN),
+    "activate": (VerbClass.RUN,),
+    "launch": (VerbClass.CONFIGURE,),
     "upgrade": (VerbClass.UPDATE,),
-    "execute": (VerbClass.PAY, VerbClass.ORDER),
+    "execute": (VerbClass.ORDER,),
     "close": (VerbClass.CONFIGURE,),
     "open": (VerbClass.CREATE,),
 }
@@ -277,11 +276,11 @@ VERBS: Mapping[str, tuple[VerbClass, ...]] = _verb_table()
 """Stem of a verb → what it does, and what else a person may mean by it."""
 
 _PEOPLE_SAY: Mapping[str, tuple[VerbClass, ...]] = {
-    "arrange": (VerbClass.ORDER, VerbClass.SCHEDULE, VerbClass.CREATE),
+    "arrange": (VerbClass.ORDER, VerbClass.SCHEDULE),
     "secure": (VerbClass.ORDER, VerbClass.CONFIGURE),
-    "acquire": (VerbClass.ORDER, VerbClass.PAY),
-    "ignite": (VerbClass.CREATE, VerbClass.RUN),
-    "begin": (VerbClass.CREATE, VerbClass.RUN),
+    "acquire": (VerbClass.ORDER,),
+    "ignite": (VerbClass.CONFIGURE, VerbClass.RUN),
+    "begin": (VerbClass.CONFIGURE, VerbClass.RUN),
     "refill": (VerbClass.INPUT,),
     "refuel": (VerbClass.INPUT,),
     "pen": (VerbClass.CREATE,),
@@ -291,7 +290,6 @@ _PEOPLE_SAY: Mapping[str, tuple[VerbClass, ...]] = {
     "speak": (VerbClass.DELEGATE,),
     "talk": (VerbClass.DELEGATE,),
     "connect": (VerbClass.DELEGATE,),
-    "give": (VerbClass.SEND, VerbClass.GRANT),
     "provide": (VerbClass.READ,),
     "furnish": (VerbClass.READ,),
     "peruse": (VerbClass.READ,),
@@ -313,7 +311,7 @@ NOUN_TOO = frozenset(
         "build start stage status print log head tail cat stat call alert contact address address fix patch merge reset block ban lock query display "
         "rate track plan deposit refund answer reply review preview sample prompt scan format sort filter sum set put mark close complete empty "
         "archive cancel open run head dump head access pay remind press branch sms save make new subscribe switch trash dir ls stop scale touch like "
-        "follow play pause monitor watch select duplicate secure pen average talk"
+        "follow play pause monitor watch select duplicate secure pen average talk shell bash"
     ).split()
 )
 """Stems that are as often a noun: in a goal they count as a verb only where no article or preposition stands before them."""
@@ -338,8 +336,7 @@ MAKING = frozenset(
         "send",
         "put",
         "set",
-        "proce",
-        "proceed",
+        stem("proceed"),
         "go",
         "arrang",
         "complet",
@@ -369,7 +366,7 @@ _CONCEPTS: Mapping[str, str] = {
     "repository": "repository repo git codebase project",
     "person": (
         "user person people member colleague collaborator contact participant attendee teammate friend employee customer guest individual staff "
-        "human agent supervisor representative someone somebody"
+        "human supervisor representative someone somebody"
     ),
     "money": "money payment transaction fund bill invoice rent refund balance cash spending expense euro dollar usd eur bank iban",
     "web": "website webpage web page site url link blog article internet http https html",
