@@ -30,7 +30,6 @@ from jittrust.ports.driving import Driving
 from jittrust.ports.grants import IssuedGrant, NewGrant
 from jittrust.ports.missions import NewMission
 
-PIN = "7391"
 T = TypeVar("T")
 PIN = "739105"
 """The approver's, set before the gateway starts."""
@@ -123,7 +122,9 @@ def gateway(
         "servers": {name: dict(server) for name, server in servers.items()},
     }
     config.write_text(yaml.safe_dump(whole), "utf-8")
-    PinFile(make_private(state), SteadyClock()).set(PIN)
+    pin = PinFile(make_private(state), SteadyClock())
+    if not pin.is_set():
+        pin.set(PIN)
     command = [
         sys.executable,
         "-m",

@@ -67,7 +67,8 @@ def test_the_settings_that_make_commits_durable_are_read_back(tmp_path: Path) ->
     db.close()
 
 
-def test_a_place_that_cannot_keep_a_journal_is_refused() -> None:
+def test_a_place_that_cannot_keep_a_journal_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # SQLite keeps it in memory, and an empty file of that name stays
     with pytest.raises(UnavailableError) as caught:
         open_database(Path(":memory:"))
 
