@@ -309,6 +309,7 @@ async def test_another_conversation_is_another_mission_and_the_same_words_change
     first = await say("ada", "Read the plan", GoalSource.PROMPT_HOOK, "one")
     more = await say("ada", "and mail it to anna@example.com", GoalSource.PROMPT_HOOK, "one")
     same = await say("ada", "and mail it to anna@example.com", GoalSource.PROMPT_HOOK, "one")
+    w.clock.now += 1800
     other = await say("ada", "Pay the bills", GoalSource.PROMPT_HOOK, "two")
 
     assert more.id == first.id

@@ -102,6 +102,7 @@ async def open_broker(state: Path, settings: Settings | None = None) -> AsyncIte
         )
         kid = hashlib.sha256(public).hexdigest()[:16]
         try:
+            observe = bool(settings and settings.policy.observe)
             broker = await Broker.open(
                 store=store,
                 ledger=store,
@@ -113,8 +114,8 @@ async def open_broker(state: Path, settings: Settings | None = None) -> AsyncIte
                 clock=clock,
                 new_id=new_name,
                 issuer=f"urn:{origin.replace('/', ':')}",
+                observe=observe,
             )
-            observe = bool(settings and settings.policy.observe)
             yield Wired(
                 broker.driving, f"urn:{origin.replace('/', ':')}", {kid: public}, clock, new_name, state, observe
             )

@@ -60,6 +60,8 @@ class Broker:
         clock: Callable[[], Instant],
         new_id: Callable[[str], str],
         issuer: str,
+        *,
+        observe: bool = False,
     ) -> Broker:
         """Load what is stored and go on from there.
 
@@ -74,6 +76,7 @@ class Broker:
             clock: the time, never going back (see `adapters.system.clock`).
             new_id: makes a unique name with the given prefix.
             issuer: `iss` of access tokens.
+            observe: record every verdict and stop nothing but hard refusals.
 
         Raises:
             UnavailableError: the store cannot be read.
@@ -83,7 +86,7 @@ class Broker:
         missions = MissionBook(state, grants, pin, rules, clock, new_id)
         gather = Gather(state, policy, rules)
         driving = Driving(
-            decisions=Evaluations(state, gather, grants, rules, secrets.pass_key, clock, new_id),
+            decisions=Evaluations(state, gather, grants, rules, secrets.pass_key, clock, new_id, observe=observe),
             missions=missions,
             grants=grants,
             approvals=ApprovalBook(state, missions, pin, rules, clock),

@@ -74,8 +74,11 @@ class Evaluations:
         pass_key: bytes,
         clock: Callable[[], Instant],
         new_id: Callable[[str], str],
+        *,
+        observe: bool = False,
     ) -> None:
-        """Wire it up; nothing is read or written yet."""
+        """Wire it up; nothing is read or written yet. `observe`: nothing is stopped anywhere (an operator's explicit choice)."""
+        self._observe = observe
         self._state = state
         self._gather = gather
         self._grants = grants
@@ -169,7 +172,9 @@ class Evaluations:
         if lane is None:
             raise RefusedError("invalid_token", "The grant has no lane.")
         mission = self._state.missions.get(grant.mission)
-        facts = self._gather.facts(ask, grant, mission, presentation, now)
+        joined = self._state.attachments.get(shown.attachment)
+        only_observes = self._observe or (joined is not None and joined.said.observe)
+        facts = self._gather.facts(ask, grant, mission, presentation, now, observed=only_observes)
         judgement = decide(ask, facts, self._rules, now)
         return await self._commit(ask, shown, grant, lane, facts, judgement, step, now)
 
@@ -202,7 +207,7 @@ class Evaluations:
     ) -> Decision:
         verdict, mission = judgement.verdict, facts.mission
         allowed = verdict.ruling in (Ruling.ALLOW, Ruling.MODIFY)
-        observed = not allowed and mission is not None and mission.observe and not judgement.hard
+        observed = not allowed and facts.observed and not judgement.hard
         goes_out = allowed or observed
         keyed = shown.binding is PassBinding.DPOP
         # Recorded is what is debited: a refusal, and a call that is only observed, takes what is left at most.
@@ -214,10 +219,12 @@ class Evaluations:
             step.writes.append(PutLane(lanes.delivered(after, now), after.seq))
         approval: Approval | None = None
         if mission is not None:
-            step.writes.append(PutStanding(mission.id, judgement.standing))
             approval = self._approvals(ask, facts, judgement, step, now, goes_out=goes_out)
             self._count_use(mission, judgement, step, goes_out=goes_out)
-            self._follow_ladder(mission, grant, judgement.standing, judgement.verdict, step, now)
+            if not facts.observed or mission.observe:
+                # What one enforcement point only observes does not stop the others of the same mission.
+                step.writes.append(PutStanding(mission.id, judgement.standing))
+                self._follow_ladder(mission, grant, judgement.standing, judgement.verdict, step, now)
         step.records.append(
             use_record(
                 ask,
@@ -228,6 +235,7 @@ class Evaluations:
                 shown,
                 facts.origins,
                 forwarded=goes_out,
+                observed=facts.observed,
                 at=now,
             )
         )

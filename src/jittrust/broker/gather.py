@@ -13,7 +13,7 @@ from jittrust.core.errors import JitError
 from jittrust.core.grant.grant import Grant, PassBinding, Presentation
 from jittrust.core.history import History
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
-from jittrust.core.intent.reading import classify
+from jittrust.core.intent.reading import ActionReading, classify
 from jittrust.core.intent.roles import argument_roles, leaves
 from jittrust.core.mission.mission import GoalSource, Mission
 from jittrust.core.model import Evaluation, Json, Tool, ToolAnnotations
@@ -49,8 +49,13 @@ class Gather:
         mission: Mission | None,
         presentation: Presentation,
         now: Instant,
+        *,
+        observed: bool = False,
     ) -> Facts:
-        """The facts of `ask` as they are at this very moment; nothing is awaited."""
+        """The facts of `ask` as they are at this very moment; nothing is awaited.
+
+        `observed`: the enforcement point that asks only observes, whatever the mission says.
+        """
         server, _, name = ask.resource.id.partition("/")
         if mission is None:
             return Facts(None, grant, presentation, None, server, None, None, PolicyAnswer(), None, None)
@@ -64,10 +69,14 @@ class Gather:
         memory.recent.append(now)
         origins: tuple[ArgumentOrigin, ...] | None = None
         keys: tuple[str, ...] = ()
+        reading: ActionReading | None = None
+        roles: Mapping[str, ArgumentRole] = {}
         if tool is not None:
+            reading = classify(tool, read_arguments(ask))
             roles = argument_roles(tool, ask.arguments)
             keys = value_keys(tool, ask.arguments, roles, self._rules.context)
-            if not (memory.results_lost or memory.provenance.lost):
+            # What the index had to forget it marks value by value; only results that were never seen make every origin unknown.
+            if not memory.results_lost:
                 origins = memory.provenance.trace(ask.arguments, mission.goal, roles, memory.operator)
         history = self._state.histories.get(agent_of(ask, grant), History())
         return Facts(
@@ -78,13 +87,15 @@ class Gather:
             server=server,
             tool=tool,
             pin=pin,
-            policy=self._ask_policy(ask, mission, tool, server, origins, grant.binding),
+            policy=self._ask_policy(ask, mission, tool, reading, roles, origins, grant.binding),
             origins=origins,
             history=replace(history, last_tool=memory.last_tool),
             trail=tuple(memory.trail),
             approval=self._approved(mission.id, ask.digest, now),
             keys=keys,
             server_concerned=self._concerns(mission, server),
+            observed=observed or mission.observe,
+            reading=reading,
             novelty=novelty_of(
                 sum(key not in memory.targets for key in keys), len(keys), len(memory.targets), self._rules.price
             ),
@@ -128,7 +139,8 @@ class Gather:
         ask: Evaluation,
         mission: Mission,
         tool: Tool | None,
-        server: str,
+        reading: ActionReading | None,
+        roles: Mapping[str, ArgumentRole],
         origins: tuple[ArgumentOrigin, ...] | None,
         shown: PassBinding,
     ) -> PolicyAnswer | None:
@@ -140,8 +152,7 @@ class Gather:
             "arguments": tuple(sorted(ask.arguments)),
             **_plain(ask.arguments),
         }
-        if tool is not None:
-            reading = classify(tool, read_arguments(ask))
+        if tool is not None and reading is not None:
             facts |= {
                 "intent": reading.intent,
                 "consequential": reading.consequential,
@@ -152,7 +163,6 @@ class Gather:
             if origins is not None:
                 facts["tainted"] = bool(tainted(origins, reading))
             values = dict(_texts(ask.arguments))
-            roles = argument_roles(tool, ask.arguments)
             facts["targets"] = tuple(value for path, value in values.items() if roles.get(path) is ArgumentRole.TARGET)
             facts["selectors"] = tuple(
                 value for path, value in values.items() if roles.get(path) is ArgumentRole.SELECTOR
@@ -165,7 +175,7 @@ class Gather:
                     action=ask.action.name,
                     resource_type=ask.resource.type,
                     resource=ask.resource.id,
-                    server=server,
+                    server=ask.resource.id.partition("/")[0],
                     facts=facts,
                 )
             )

@@ -30,6 +30,8 @@ from jittrust.ports.commit import MoveGrant, PutMission, PutStanding, RecordBody
 from jittrust.ports.missions import MissionChange, MissionView, NewMission
 from jittrust.ports.pin import PinCheck
 
+TOGETHER = 1800.0
+"""Conversations of one person that speak within so many seconds of each other share a mission."""
 GOAL_CHARACTERS = 20_000
 """Longest statement of a goal, in characters. Longer is refused, never cut."""
 
@@ -84,6 +86,8 @@ class MissionBook:
         writes: Writes = []
         records: Records = []
         now = self._clock()
+        before = self._state.newest(new.person)
+        carried = self._state.memories.get(before.id) if before is not None else None
         self._complete_current(new.person, now, writes, records)
         mission = self.make(identity, new, now)
         writes += [
@@ -92,6 +96,9 @@ class MissionBook:
         ]
         records.append(mission_record(mission, "started", new.person, now))
         await self._state.change(writes, records)
+        if before is not None and carried is not None:
+            # The agent goes on with what it has read: a new goal makes no stranger's value its own.
+            self._state.carry(carried, mission.id, lost=carried.results_lost and now - before.confirmed < TOGETHER)
         return mission
 
     async def say(self, person: str, text: str, source: GoalSource, session: str) -> Mission:
@@ -99,12 +106,14 @@ class MissionBook:
         words, now = checked(text), self._clock()
         current = self.running(person)
         known = self._sessions.get(current.id, "") if current is not None else ""
-        # Another conversation of the same person is another mission; the first one that speaks adopts a mission that has no conversation yet.
+        # Another conversation is another mission, unless the two go on side by side: what runs behind the broker cannot tell for which of two
+        # open windows it works, so they share one mission, its taint and its trust. The first that speaks adopts a mission without one.
+        apart = current is not None and now - current.confirmed >= TOGETHER
         # What came through the agent's own client gives way to the person's own words, and is never added to them.
         elicited = current is not None and current.goal.source is GoalSource.ELICITATION
         if current is not None and current.goal.stated and source is GoalSource.ELICITATION:
             return current
-        if current is None or (session and known and session != known) or elicited:
+        if current is None or (session and known and session != known and apart) or elicited:
             started = await self.start(NewMission(person, words, source))
             self._sessions[started.id] = session
             return started

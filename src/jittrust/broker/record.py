@@ -37,6 +37,7 @@ def use_record(
     origins: tuple[ArgumentOrigin, ...] | None,
     *,
     forwarded: bool,
+    observed: bool,
     at: Instant,
 ) -> RecordBody:
     """One judged call, let out or not."""
@@ -61,7 +62,7 @@ def use_record(
             "ruling": verdict.ruling,
             "entry": verdict.entry,
             "reasons": [{"code": r.code, "fact": r.fact[:500], "would_pass": r.would_pass} for r in verdict.reasons],
-            "observed": bool(mission and mission.observe),
+            "observed": observed,
         },
         "grant": {
             "id": grant.id if grant else None,

@@ -107,7 +107,10 @@ class ToolRegistry:
         attachment.shown = True
         await self._extend(attached, now)
         mission = self._mission(attached)
-        return [self._standing(server, str(d.get("name", "")), mission) for d in definitions]
+        only_observes = attachment.said.observe
+        return [
+            self._standing(server, str(d.get("name", "")), mission, only_observes=only_observes) for d in definitions
+        ]
 
     async def pins(self) -> Sequence[ToolPin]:
         """See `Registry.pins`."""
@@ -142,9 +145,7 @@ class ToolRegistry:
             return
         source = GoalSource.FLAG if goal else GoalSource.NONE
         await self._missions.start(
-            NewMission(
-                attachment.person, goal, source, minutes=self._rules.grants.mission_minutes, observe=attachment.observe
-            )
+            NewMission(attachment.person, goal, source, minutes=self._rules.grants.mission_minutes)
         )
 
     def _mission_of_grant(self, grant: str) -> Mission:
@@ -170,8 +171,9 @@ class ToolRegistry:
     def _attached(self, attached: str) -> Attached:
         mission = self._mission(attached)
         if mission is None:
-            return Attached(attached, "", -1, goal_stated=False, observe=False)
-        return Attached(attached, mission.id, mission.generation, mission.goal.stated, mission.observe)
+            return Attached(attached, "", -1, goal_stated=False, observe=self._live(attached).said.observe)
+        observe = mission.observe or self._live(attached).said.observe
+        return Attached(attached, mission.id, mission.generation, mission.goal.stated, observe)
 
     async def _extend(self, attached: str, now: Instant) -> None:
         """A mission with a goal gets the entries that the goal proposes for tools just seen."""
@@ -243,11 +245,11 @@ class ToolRegistry:
             expires=Instant(now + 365 * 86_400),
         )
 
-    def _standing(self, server: str, name: str, mission: Mission | None) -> ToolStanding:
+    def _standing(self, server: str, name: str, mission: Mission | None, *, only_observes: bool) -> ToolStanding:
         pin = self._state.pins[server, name]
         if pin.state is PinState.CHANGED:
             return ToolStanding(name, pin.state, listed=False, why="tool_changed")
-        if mission is None or not mission.goal.stated or mission.observe:
+        if mission is None or not mission.goal.stated or mission.observe or only_observes:
             return ToolStanding(name, pin.state, listed=True)
         tool = self._state.tools[f"{server}/{name}"]
         in_map = any(

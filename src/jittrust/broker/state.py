@@ -161,6 +161,12 @@ class State:
             kept = self.memories[mission] = MissionMemory(ProvenanceIndex())
         return kept
 
+    def carry(self, memory: MissionMemory, mission: str, *, lost: bool) -> None:
+        """Let a new mission know what the tools returned under the one before it. `lost`: some of that is not known any more."""
+        self.memories[mission] = MissionMemory(
+            memory.provenance, results=memory.results, results_lost=lost, operator=memory.operator
+        )
+
     def current(self, person: str) -> Mission | None:
         """The person's newest mission that has not ended."""
         mine = (self.missions[name] for name in self._missions_of.get(person, ()))

@@ -63,6 +63,8 @@ class Facts:
         approval: an approved question for exactly this call, unexpired.
         keys: the resources that the call touches (`scoring.context.value_keys`).
         novelty: how new they are to this mission.
+        observed: verdicts of this mission, or of this enforcement point, are recorded and not enforced.
+        reading: what the call would do, where the broker has read it already.
         server_concerned: the mission has something to do with the server as a whole: no goal narrows it, or its map names one of its tools.
         speed: how fast calls follow each other; None = could not be measured.
     """
@@ -82,6 +84,8 @@ class Facts:
     keys: tuple[str, ...] = ()
     novelty: Unit = Unit(0.0)
     server_concerned: bool = False
+    observed: bool = False
+    reading: ActionReading | None = None
     speed: Unit | None = None
 
 
@@ -184,7 +188,7 @@ def _read(case: _Case) -> None:
     mission, tool = facts.mission, facts.tool
     case.matched = match(mission.authority, tool, ask.action.name, ask.arguments)
     entry = case.matched.entry if case.matched.standing is MatchStanding.INSIDE else None
-    reading = classify(tool, read_arguments(ask))
+    reading = facts.reading or classify(tool, read_arguments(ask))
     case.reading = reading
     origins = facts.origins or ()
     case.taints = tainted(origins, reading)
@@ -249,7 +253,7 @@ def _session_stopped(case: _Case) -> bool:
     standing = case.facts.standing
     if standing is None or standing.state not in (SessionState.SUSPENDED, SessionState.KILLED):
         return False
-    if case.facts.mission is not None and case.facts.mission.observe:
+    if case.facts.observed or (case.facts.mission is not None and case.facts.mission.observe):
         # What was measured put it there, and nothing that was measured stops a mission that is only observed: see `decide`.
         return False
     case.say(

@@ -19,6 +19,7 @@ from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, EntryState
 from jittrust.core.errors import BadInputError
 from jittrust.core.intent.origin import ArgumentRole
 from jittrust.core.intent.roles import ROLE_RULES, argument_roles, leaves
+from jittrust.core.intent.words import one_line
 from jittrust.core.model import Json, Tool
 
 
@@ -51,6 +52,8 @@ class Match:
 
 _NEAREST: Mapping[MatchStanding, int] = {standing: place for place, standing in enumerate(MatchStanding)}
 _LONGEST_PATTERN = 2_000
+_LONGEST_SHOWN = 80
+_LONGEST_FAULT = 240
 _RESOURCE_ROLES = frozenset({ArgumentRole.TARGET, ArgumentRole.SELECTOR})
 
 
@@ -149,7 +152,7 @@ def _missed_word(pattern: str, words: tuple[str, ...]) -> str | None:
         return "nothing (the pattern is broken)"
     if not words:
         return "a call without a resource"
-    return next((f"“{word[:80]}”" for word in words if compiled.fullmatch(word) is None), None)
+    return next((f"“{one_line(word, _LONGEST_SHOWN)}”" for word in words if compiled.fullmatch(word) is None), None)
 
 
 def _compiled(pattern: str) -> Any | None:  # noqa: ANN401 - re2 ships no types
@@ -176,7 +179,7 @@ def _broken(constraints: Mapping[str, Json], arguments: Mapping[str, Json]) -> s
     if fault is None:
         return ""
     where = "/".join(str(part) for part in fault.absolute_path) or "arguments"
-    return f"{where}: {fault.message[:200]}"
+    return one_line(f"{where}: {fault.message}", _LONGEST_FAULT)
 
 
 def _remote_reference(value: Json) -> bool:

@@ -11,7 +11,7 @@ from jittrust.core.intent.goal import Mention, mention, read_goal
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.reading import ActionReading
 from jittrust.core.intent.roles import ROLE_RULES, leaves
-from jittrust.core.intent.words import content_stems, words
+from jittrust.core.intent.words import content_stems, one_line, words
 from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Json, Reading, Tool
 from jittrust.core.units import Unit
@@ -19,6 +19,7 @@ from jittrust.core.units import Unit
 # Characters of one value, and of all values of a call, whose words are compared with the goal's.
 _LONGEST_VALUE = 2_000
 _LONGEST_VALUES = 20_000
+_LONGEST_NAME = 60
 
 AUTHORITY_ROLES = frozenset(
     {ArgumentRole.TARGET, ArgumentRole.SELECTOR, ArgumentRole.COMMAND, ArgumentRole.CREDENTIAL, ArgumentRole.AMOUNT}
@@ -151,4 +152,5 @@ def _sentence(named: Mention, entry: AuthorityEntry | None, authority: Sequence[
 
 
 def _name(one: ArgumentOrigin) -> str:
-    return one.path.lstrip("/").split("#", 1)[0] or "argument"
+    named = [part for part in one.path.split("#", 1)[0].split("/") if part and not part.isdigit()]
+    return one_line(".".join(named), _LONGEST_NAME) or "argument"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from jittrust.core.intent.fields import FIELD_RULES, split_result, too_many
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.roles import leaves
-from jittrust.core.intent.words import REACHING, TEXT_RULES, bare_address, decoded, fold, literals
+from jittrust.core.intent.words import REACHING, TEXT_RULES, bare_address, decoded, fold, literals, one_line
 from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Json
 
@@ -179,8 +179,7 @@ class ProvenanceIndex:
             yield self._shown(f"{path}#{place}", ArgumentRole.CONTENT, origin, literal)
 
     def _shown(self, path: str, role: ArgumentRole, found: _Found, text: str) -> ArgumentOrigin:
-        shown = text if len(text) <= self.rules.longest_shown else f"{text[: self.rules.longest_shown - 1]}…"
-        return ArgumentOrigin(path, role, found.origin, found.source, shown)
+        return ArgumentOrigin(path, role, found.origin, found.source, one_line(text, self.rules.longest_shown))
 
     def _origin(self, text: str, role: ArgumentRole, said: _TrustedText, ruled: _TrustedText) -> _Found:
         value = fold(text[: TEXT_RULES.longest_value])

@@ -53,6 +53,13 @@ def fold(text: str) -> str:
     return " ".join(visible(text).casefold().split())
 
 
+def one_line(text: str, most: int) -> str:
+    """`text` as people may see it: on one line, without anything invisible, cut to `most` characters; a stranger wrote it to be read."""
+    shown = " ".join(visible(text[: 4 * most]).split())
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in shown)
+    return shown if len(shown) <= most and len(text) <= 4 * most else f"{shown[: most - 1]}…"
+
+
 def words(text: str) -> tuple[str, ...]:
     """The words of a text, in order, in one case."""
     return tuple(_WORD.findall(visible(text).casefold()))

@@ -41,7 +41,7 @@ class Standing:
     Attributes:
         trust: 0..100; falls fast, comes back slowly; never shown to the agent.
         state: response in force.
-        strikes: how much counts against the session, in whole points; decays with clean consequential calls.
+        strikes: losses that counted, in this mission; never fewer, and each lowers what trust can come back to.
         clean: clean calls since the last strike (hysteresis: a level is left only after enough of them).
         calls, refused: totals.
         moved: when the state last changed.

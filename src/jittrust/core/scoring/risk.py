@@ -12,6 +12,7 @@ from jittrust.core.intent.provenance import FORGOTTEN
 from jittrust.core.intent.reading import ActionReading, Effect
 from jittrust.core.intent.roles import ROLE_RULES, leaves
 from jittrust.core.intent.taxonomy import TAXONOMY
+from jittrust.core.intent.words import one_line
 from jittrust.core.model import Json, Reading
 from jittrust.core.units import Unit
 
@@ -36,6 +37,7 @@ class RiskRules:
 RISK_RULES = RiskRules()
 # A smaller share moves R, but a person need not read of it.
 _WORTH_TELLING = 0.05
+_LONGEST_NAME = 60
 
 TAINTABLE = frozenset({ArgumentRole.TARGET, ArgumentRole.COMMAND, ArgumentRole.CREDENTIAL, ArgumentRole.AMOUNT})
 """Roles in which a stranger's value decides who gains."""
@@ -154,7 +156,8 @@ def first_seen(one: ArgumentOrigin) -> str:
 
 
 def _name(one: ArgumentOrigin) -> str:
-    return one.path.lstrip("/").split("#", 1)[0] or "the argument"
+    named = [part for part in one.path.split("#", 1)[0].split("/") if part and not part.isdigit()]
+    return one_line(".".join(named), _LONGEST_NAME) or "an argument"
 
 
 def _amount_share(

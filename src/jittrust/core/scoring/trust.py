@@ -19,8 +19,8 @@ class TrustRules:
     """
 
     prior: float = 80.0
-    gain: float = 1.0
-    gain_read: float = 0.05
+    gain: float = 0.5
+    gain_read: float = 0.02
     ceiling: float = 95.0
     ceiling_per_strike: float = 4.0
     strike_from: float = 2.0
@@ -35,6 +35,7 @@ class TrustRules:
             "outside_map": 3.0,
             "waits_for_person": 1.0,
             "constraint_failed": 3.0,
+            "refused_by_person": 6.0,
             "uses_exhausted": 2.0,
             "low_wis": 2.0,
             "secret_read": 3.0,
