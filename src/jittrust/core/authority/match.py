@@ -63,7 +63,7 @@ def match(authority: AuthorityMap, tool: Tool, action: str, arguments: Mapping[s
     The tool's own `pin` is compared with the entry's; an entry without a pin covers any definition. The call's resource words are its string
     values with the role of a destination or selector; all of them must match the entry's pattern, and there must be one.
     """
-    best = Match(MatchStanding.OUTSIDE, None, f"No entry of the mission's map names {tool.id}.")
+    best = Match(MatchStanding.OUTSIDE, None, f"No entry of the mission's map names {_called(tool)}.")
     words: tuple[str, ...] | None = None
     for entry in authority.entries:
         if entry.tool != tool.id or entry.action != action:
@@ -110,18 +110,20 @@ def check_entry(entry: AuthorityEntry) -> None:
 
 def _judge(entry: AuthorityEntry, tool: Tool, arguments: Mapping[str, Json], words: tuple[str, ...]) -> Match:
     if entry.state is EntryState.REFUSED:
-        return Match(MatchStanding.REFUSED, entry, f"A person refused {tool.id} for this mission (entry {entry.id}).")
+        return Match(
+            MatchStanding.REFUSED, entry, f"A person refused {_called(tool)} for this mission (entry {entry.id})."
+        )
     if entry.state is EntryState.PROPOSED:
         return Match(
             MatchStanding.WAITING,
             entry,
-            f"The map only proposes {tool.id}, and nobody has approved it (entry {entry.id}). {entry.why}".rstrip(),
+            f"The map only proposes {_called(tool)}, and nobody has approved it (entry {entry.id}). {entry.why}".rstrip(),
         )
     if entry.pin and entry.pin != tool.pin:
         return Match(
             MatchStanding.PIN_DIFFERS,
             entry,
-            f"The definition of {tool.id} is not the one that was approved (entry {entry.id}).",
+            f"The definition of {_called(tool)} is not the one that was approved (entry {entry.id}).",
         )
     if entry.resource:
         missed = _missed_word(entry.resource, words)
@@ -143,7 +145,11 @@ def _judge(entry: AuthorityEntry, tool: Tool, arguments: Mapping[str, Json], wor
             )
     if entry.uses_left is not None and entry.uses_left <= 0:
         return Match(MatchStanding.USES_EXHAUSTED, entry, f"Entry {entry.id} has no uses left.")
-    return Match(MatchStanding.INSIDE, entry, entry.why or f"Entry {entry.id} covers {tool.id}.")
+    return Match(MatchStanding.INSIDE, entry, entry.why or f"Entry {entry.id} covers {_called(tool)}.")
+
+
+def _called(tool: Tool) -> str:
+    return one_line(tool.id, _LONGEST_SHOWN)
 
 
 def _missed_word(pattern: str, words: tuple[str, ...]) -> str | None:

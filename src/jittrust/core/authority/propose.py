@@ -50,6 +50,7 @@ _SENTENCES = re.compile(r"[.:]\s|\n")
 _PREPOSITIONS = frozenset("by to from in into on onto for with through via of at as and or that which based".split())
 _LONGEST_DESCRIPTION = 1_000
 _MOST_OBJECTS = 3
+_LONGEST_NAME = 80
 
 _NEVER_BY_POLICY = frozenset(
     {
@@ -252,7 +253,7 @@ _NOT_PINNED = "Its definition is not pinned, so a person decides."
 def _called(one: _Candidate) -> str:
     """What a tool acts on, in the words of its name; else its name."""
     said = [word for word in name_words(one.tool.name) if stem(word) in one.nouns]
-    return f"“{' '.join(said) or one.tool.name}”"
+    return f"“{' '.join(said) or one_line(one.tool.name, _LONGEST_NAME)}”"
 
 
 def _decide_act(one: _Candidate, read: GoalReading, rules: ProposalRules) -> _Decision | None:
