@@ -1,9 +1,27 @@
-"""Bytes that must never be printed, logged or pickled."""
+"""Bytes that must never be printed, logged or pickled, and texts that look like secrets."""
 
 from __future__ import annotations
 
 import hmac
+import re
 from typing import NoReturn
+
+_SECRET_VALUE = re.compile(
+    r"(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk-|AKIA|ASIA|AIza|eyJ[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_.+/=-]{8,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]{0,20000}"
+)
+_TAIL_SHOWN_FROM = 16  # characters; of a shorter secret the last four would give away too much
+
+
+def hidden(secret: str) -> str:
+    """What people may see of a secret: how long it is, and of a long one the last four characters."""
+    tail = f", ends in {secret[-4:]}" if len(secret) >= _TAIL_SHOWN_FROM else ""
+    return f"[secret, {len(secret)} characters{tail}]"
+
+
+def without_secrets(text: str) -> str:
+    """`text` with everything in it hidden that has the form of a well-known token or private key."""
+    return _SECRET_VALUE.sub(lambda found: hidden(found.group()), text)
 
 
 class Secret:

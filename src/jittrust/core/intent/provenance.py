@@ -16,6 +16,7 @@ from jittrust.core.intent.roles import leaves
 from jittrust.core.intent.words import REACHING, TEXT_RULES, bare_address, decoded, fold, literals, one_line
 from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Json
+from jittrust.core.secret import hidden, without_secrets
 
 FORGOTTEN = "forgotten"
 """Source of a value that was seen nowhere while results, or values of this call, were too many to keep: it may have come from anywhere."""
@@ -179,7 +180,9 @@ class ProvenanceIndex:
             yield self._shown(f"{path}#{place}", ArgumentRole.CONTENT, origin, literal)
 
     def _shown(self, path: str, role: ArgumentRole, found: _Found, text: str) -> ArgumentOrigin:
-        return ArgumentOrigin(path, role, found.origin, found.source, one_line(text, self.rules.longest_shown))
+        # It goes into reasons, questions and the ledger: a credential is not for them, wherever it came from.
+        plain = hidden(text) if role is ArgumentRole.CREDENTIAL and text else without_secrets(text)
+        return ArgumentOrigin(path, role, found.origin, found.source, one_line(plain, self.rules.longest_shown))
 
     def _origin(self, text: str, role: ArgumentRole, said: _TrustedText, ruled: _TrustedText) -> _Found:
         value = fold(text[: TEXT_RULES.longest_value])

@@ -20,6 +20,7 @@ from enum import StrEnum
 from jittrust.core import strict_json
 from jittrust.core.errors import BadInputError
 from jittrust.core.model import Action, Evaluation, Json, Resource, Subject, SubjectKind
+from jittrust.core.secret import hidden, without_secrets
 from jittrust.pep.mcp.jsonrpc import (
     INVALID_PARAMS,
     META,
@@ -41,7 +42,6 @@ IDEMPOTENCY = META + "idempotency-key"
 TEXT_LIMIT = 600
 """Most characters of arguments shown to people."""
 _LONGEST_TARGET = 4096
-_TAIL_SHOWN_FROM = 16  # characters; of a shorter secret the last four would give away too much
 
 REQUEST_ACCESS_TOOL: Mapping[str, Json] = {
     "name": REQUEST_ACCESS,
@@ -243,10 +243,10 @@ def call_digest(method: str, target: str, arguments: bytes, idempotency_key: str
 
 # --- what people see -------------------------------------------------------------------------------------------------------------------
 
-_SECRET_NAME = re.compile(r"passw|secret|token|api_?key|credential|authori[sz]ation|private_?key|cookie", re.IGNORECASE)
-_SECRET_VALUE = re.compile(
-    r"(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|sk-|AKIA|ASIA|AIza|eyJ[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_.+/=-]{8,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]{0,20000}"
+_SECRET_NAME = re.compile(
+    r"passw|pass_?-?phrase|passcode|pwd|secret|token|api_?-?key|credential|authori[sz]ation|private_?-?key|cookie|jwt"
+    r"|(?:^|[^a-z])(?:otp|pin)(?:$|[^a-z])",
+    re.IGNORECASE,
 )
 
 
@@ -271,15 +271,11 @@ def _redacted(value: Json, name: str = "") -> Json:
         return {key: _redacted(item, key) for key, item in value.items()}
     if isinstance(value, str):
         if _SECRET_NAME.search(name) and value:
-            return _hidden(value)
-        return _SECRET_VALUE.sub(lambda found: _hidden(found.group()), value)
+            return hidden(value)
+        return without_secrets(value)
     if isinstance(value, Sequence):
         return [_redacted(item, name) for item in value]
     return value
-
-
-def _hidden(secret: str) -> str:
-    return f"[secret, {len(secret)} characters{f', ends in {secret[-4:]}' if len(secret) >= _TAIL_SHOWN_FROM else ''}]"
 
 
 # --- what comes back -------------------------------------------------------------------------------------------------------------------
