@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: codes, settings, and the JSON Schema of the configuration file.
+"""Writes what is made from the code: codes, settings and their JSON Schema, commands, intents, and the state diagrams of the architecture.
 
 usage: scripts/docs.py [--check]     with --check nothing is written; exit 1 names the pages that are stale
 """
@@ -17,8 +17,15 @@ from typing import Literal, get_args, get_origin
 from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
+from jittrust.apps.cli import reference
 from jittrust.apps.settings import json_schema, overrides, setting_fields
+from jittrust.core.approval import APPROVAL_MOVES
+from jittrust.core.grant.states import GRANT_MOVES
+from jittrust.core.intent.taxonomy import taxonomy_page
+from jittrust.core.mission.states import MISSION_MOVES
 from jittrust.core.reasons import AGENT_NEXT, REASONS
+from jittrust.core.response.session import SESSION_MOVES
+from jittrust.core.states import diagram
 
 ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "jittrust"
@@ -200,7 +207,77 @@ def schema_page() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-PAGES = {"docs/codes.md": codes_page, "docs/settings.md": settings_page, "docs/jittrust.schema.json": schema_page}
+def first_sentence(node: ast.AST) -> str:
+    """What a docstring says first."""
+    text = ast.get_docstring(node) or "" if isinstance(node, ast.ClassDef | ast.Module) else ""
+    return re.split(r"(?<=[.:])\s", " ".join(text.split()), maxsplit=1)[0].rstrip(".:")
+
+
+def methods(node: ast.ClassDef) -> set[tuple[str, ...]]:
+    """The public methods of a class: each its name and the names of its arguments."""
+    found = (item for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef))
+    return {(item.name, *(one.arg for one in item.args.args[1:])) for item in found if not item.name.startswith("_")}
+
+
+def ports_table() -> str:
+    """Every port with its contract in a sentence, and the classes that have all of its methods."""
+    found = [
+        (path, node)
+        for path in sorted(SRC.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    ]
+    lines = ["| port | file in `ports/` | is | classes behind it |", "|---|---|---|---|"]
+    for path, port in found:
+        if path.parent != SRC / "ports" or "Protocol" not in map(ast.unparse, port.bases):
+            continue
+        behind = [
+            f"`{node.name}` in `{where.relative_to(SRC)}`"
+            for where, node in found
+            if where.parent != path.parent
+            and "Protocol" not in map(ast.unparse, node.bases)
+            and methods(port) <= methods(node)
+        ]
+        lines.append(f"| `{port.name}` | `{path.name}` | {cell(first_sentence(port))} | {', '.join(behind)} |")
+    return "\n".join(lines)
+
+
+DIAGRAMS = {
+    "A mission": diagram(MISSION_MOVES),
+    "A grant": diagram(GRANT_MOVES),
+    "A session under a mission": diagram(SESSION_MOVES),
+    "A question to a person": diagram(APPROVAL_MOVES),
+}
+
+
+def diagrams() -> str:
+    """Every life cycle, drawn from the table that is also what the code obeys."""
+    each = (f"{name}:\n\n```mermaid\n{drawn}\n```" for name, drawn in DIAGRAMS.items())
+    return "\n\n".join(each)
+
+
+BLOCKS = {"ports": ports_table, "states": diagrams}
+
+
+def architecture_page() -> str:
+    """The page as it is, with its made blocks made anew."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for name, make in BLOCKS.items():
+        begin, end = f"<!-- made by `make docs`: {name} -->\n", f"<!-- end of {name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise SystemExit(f"docs/architecture.md has no block {name}")
+        text = f"{text.partition(begin)[0]}{begin}{make()}\n{end}{text.partition(end)[2]}"
+    return text
+
+
+PAGES = {
+    "docs/architecture.md": architecture_page,
+    "docs/cli.md": reference.page,
+    "docs/codes.md": codes_page,
+    "docs/jittrust.schema.json": schema_page,
+    "docs/settings.md": settings_page,
+    "docs/taxonomy.md": taxonomy_page,
+}
 
 
 def main() -> int:

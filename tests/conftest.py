@@ -8,6 +8,7 @@ through the fixture, fails the run: a skipped test must never look green.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -22,6 +23,10 @@ ALLOWED = Path(__file__).with_name("unproven.txt")
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("steady"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "steady")
+
+# A shell's background job ignores Ctrl-C, and so would every process that a test starts from it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

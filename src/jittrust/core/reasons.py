@@ -120,4 +120,15 @@ REASONS: Mapping[str, ReasonCode] = _table(
     ("drift", "The trail of calls has moved too far from the original goal.", AgentCode.APPROVAL_NEEDED),
     ("narrowed", "Privileges are reduced: every call with consequences needs a person.", AgentCode.APPROVAL_NEEDED),
     ("aligned", "The call serves the goal, within the usual.", AgentCode.OK),
+    # narrowing: why a child is not provably inside its parent
+    ("parent_not_active", "The parent grant takes no calls.", AgentCode.GRANT_ENDED),
+    ("widens_entry", "No entry of the parent's map covers this entry of the child's.", AgentCode.NOT_AUTHORISED),
+    ("widens_uses", "The child may use an entry more often than the parent.", AgentCode.NOT_AUTHORISED),
+    ("widens_lanes", "The child has more lanes than its parent, or none.", AgentCode.NOT_AUTHORISED),
+    ("widens_family", "The child would not end with its parent's family.", AgentCode.NOT_AUTHORISED),
+    ("widens_gas", "The child has more gas than its parent has left.", AgentCode.NOT_AUTHORISED),
+    ("widens_time", "The child would not lie within its parent's time.", AgentCode.NOT_AUTHORISED),
+    ("widens_audience", "The child is for a server that its parent is not for.", AgentCode.NOT_AUTHORISED),
+    ("widens_key", "A chain bound to a key may only be handed to another key.", AgentCode.NOT_AUTHORISED),
+    ("widens_strictness", "The child would be treated more mildly than its parent.", AgentCode.NOT_AUTHORISED),
 )
