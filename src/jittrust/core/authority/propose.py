@@ -25,6 +25,7 @@ from jittrust.core.intent.words import (
     concepts,
     content_stems,
     name_words,
+    one_line,
     stem,
     words,
 )
