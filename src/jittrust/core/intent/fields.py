@@ -24,9 +24,9 @@ class FieldRules:
 
     longest_field: int = 160  # characters; longer values are free text
     most_words: int = 12  # words; longer values are free text
-    most_fields: int = 4_000  # fields of one result; the rest is free text
+    most_fields: int = 3_000  # fields of one result; the rest is free text
     most_lines: int = 4_000  # lines of a text that are read as records; a longer text is free text
-    most_leaves: int = 20_000  # values of one structured result that are read; what lies beyond is lost
+    most_leaves: int = 12_000  # values of one structured result that are read; what lies beyond is lost
     most_free: int = 256  # free texts of one result that are kept apart; the rest is joined
 
 

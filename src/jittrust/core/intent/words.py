@@ -56,8 +56,9 @@ def fold(text: str) -> str:
 def one_line(text: str, most: int) -> str:
     """`text` as people may see it: on one line, without anything invisible, cut to `most` characters; a stranger wrote it to be read."""
     shown = " ".join(visible(text[: 4 * most]).split())
-    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in shown)
-    return shown if len(shown) <= most and len(text) <= 4 * most else f"{shown[: most - 1]}…"
+    if len(shown) > most or len(text) > 4 * most:
+        shown = f"{shown[: most - 1]}…"
+    return shown if shown.isprintable() else "".join(letter if letter.isprintable() else "\ufffd" for letter in shown)
 
 
 def words(text: str) -> tuple[str, ...]:
