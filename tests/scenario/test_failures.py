@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
@@ -296,3 +297,51 @@ def test_a_gateway_that_is_killed_in_mid_call_starts_again_and_its_ledger_is_who
 
     assert [record["kind"] for record in found].count("use") == 1
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+# --- backups -------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_state_restored_as_the_page_says_goes_on_and_no_pass_from_before_lives(
+    tmp_path: Path, recording: Recorder
+) -> None:
+    recording.forget()
+    servers: dict[str, dict[str, Any]] = {"notes": {"url": recording.url}}
+    state, backup = tmp_path / "state", tmp_path / "backup"
+    key = new_key()
+    said: dict[str, str] = {}
+
+    async def begin(first: Running) -> None:
+        entry = AuthorityEntry("e", "notes/echo", state=EntryState.APPROVED, approved_by="a person")
+        await first.mission("Read the notes and echo their words.", (entry,))
+        issued = await first.grant("notes", jkt=key.jkt)
+        said.update(token=issued.token, copied=issued.first_pass or "")
+
+    async def call(there: Running, nonce: str) -> tuple[int, str]:
+        async with aiohttp.ClientSession() as http:
+            holder = DpopAgent(key, said["token"], there.mcp["notes"], nonce, http)
+            answer = await holder.call(word="x")
+            return answer.status, holder.nonce or ""
+
+    port = {"listen": {"port": free_port()}}
+    with gateway(tmp_path, servers, **port) as first:
+        asyncio.run(begin(first))
+    shutil.copytree(state, backup, ignore=shutil.ignore_patterns("fence", "broker.*"))
+    with gateway(tmp_path, servers, **port) as second:
+        spent = asyncio.run(call(second, said["copied"]))
+    for path in backup.iterdir():
+        shutil.copytree(path, state / path.name, dirs_exist_ok=True) if path.is_dir() else shutil.copy2(path, state)
+    with gateway(tmp_path, servers, **port) as third:
+        # The very pass that was live when the copy was made, and that was spent since.
+        again = asyncio.run(call(third, said["copied"]))
+        then = asyncio.run(call(third, again[1]))
+        kinds = [(record["kind"], record.get("what")) for record in asyncio.run(third.records())]
+
+    assert (spent[0], again[0], then[0]) == (200, 401, 200)
+    assert ("store", "restored") in kinds
+    assert len(recording.calls) == 2
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])

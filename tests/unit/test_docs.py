@@ -15,11 +15,10 @@ from jittrust.core.reasons import REASONS
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
-NONE_YET = "none yet"
 
 
 def failure_rows() -> list[tuple[str, str]]:
-    """What goes wrong, and the test that proves what then happens."""
+    """What goes wrong, and the cell that names the tests that show what then happens."""
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in (DOCS / "failures.md").read_text(encoding="utf-8").splitlines()
@@ -82,18 +81,43 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-def test_every_test_that_the_failure_page_names_exists() -> None:
-    missing = []
-    for _, named in failure_rows():
-        if named == NONE_YET:
-            continue
-        file, _, test = named.strip("`").partition("::")
-        path = ROOT / "tests" / file
-        if not test or not path.is_file() or f"def {test}(" not in path.read_text(encoding="utf-8"):
-            missing.append(named)
+def test_every_failure_names_at_least_one_test_and_each_exists() -> None:
+    faults = []
+    for what, cell in failure_rows():
+        named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", cell)
+        if not named or "<br>".join(f"`{file}::{test}`" for file, test in named) != cell:
+            faults.append(f"{what}: {cell}")
+        for file, test in named:
+            path = ROOT / "tests" / file
+            if not path.is_file() or f"def {test}(" not in path.read_text(encoding="utf-8"):
+                faults.append(f"{what}: there is no {file}::{test}")
 
-    assert failure_rows()
-    assert missing == []
+    assert len(failure_rows()) > 40
+    assert faults == []
+
+
+def test_every_decision_names_only_tests_that_exist() -> None:
+    tests = {
+        match[1]
+        for path in (ROOT / "tests").rglob("*.py")
+        for match in re.finditer(r"^\s*(?:async )?def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    } | {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    named = {
+        (path.name, match[0])
+        for path in (DOCS / "adr").glob("[0-9]*.md")
+        for match in re.finditer(r"\btest_\w+", path.read_text(encoding="utf-8"))
+    }
+
+    assert len(named) > 20
+    assert sorted(f"{page}: {test}" for page, test in named if test not in tests) == []
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py") if path.name != "settings.py"
+    )
+    names = [path for path, _ in setting_fields()]
+    assert [".".join(path) for path in names if not re.search(rf"\.{path[-1]}\b", source)] == []
 
 
 def test_the_documentation_names_no_place_of_the_machine_it_was_written_on() -> None:
