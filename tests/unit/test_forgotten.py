@@ -18,7 +18,7 @@ from jittrust.core.scoring.risk import risk, tainted
 SEND = Tool("srv", "send_mail", "Send a mail to a recipient.", {"properties": {"to": {"type": "string"}}}, pin="p")
 GOAL = Goal(("Send a mail with a summary to Anna",), GoalSource.FLAG)
 TO = {"/to": ArgumentRole.TARGET}
-ELSEWHERE: Mapping[str, Json] = {"to": "bob@example.com", "body": "The plan is fine."}
+LINKED: Mapping[str, Json] = {"to": "anna@example.com", "body": "The plan is at www.acme.example/plan."}
 NAMED: Mapping[str, Json] = {"to": "anna@example.com", "body": "The plan is fine."}
 # More than is kept of one result.
 ENDLESS = "The plan goes on and on. " * 20_000
@@ -58,9 +58,9 @@ async def read_and_send(result: str, mail: Mapping[str, Json]) -> tuple[World, R
     return here, decision.verdict.ruling, [reason.code for reason in decision.verdict.reasons]
 
 
-async def test_a_result_too_long_to_keep_makes_the_next_unknown_destination_a_strangers() -> None:
-    _, short, _ = await read_and_send("The plan is short.", ELSEWHERE)
-    _, long, reasons = await read_and_send(ENDLESS, ELSEWHERE)
+async def test_a_result_too_long_to_keep_makes_the_next_unknown_address_a_strangers() -> None:
+    _, short, _ = await read_and_send("The plan is short.", LINKED)
+    _, long, reasons = await read_and_send(ENDLESS, LINKED)
 
     assert short is Ruling.ALLOW
     assert long is Ruling.STEP_UP
