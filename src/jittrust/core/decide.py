@@ -41,7 +41,7 @@ from jittrust.core.response.session import SessionState, Standing
 from jittrust.core.rules import Rules
 from jittrust.core.scoring.context import fit
 from jittrust.core.scoring.price import price, refusal_price
-from jittrust.core.scoring.risk import first_seen, risk, tainted
+from jittrust.core.scoring.risk import first_seen, risk, tainted, unnamed
 from jittrust.core.scoring.trust import after, opening
 from jittrust.core.scoring.wis import weighted_intent_score
 from jittrust.core.units import Gas, Instant, Score, Seconds, Unit
@@ -463,6 +463,14 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         case.say(
             "tainted_argument",
             f"A value that decides who gains or what is touched is a stranger's: {named}.",
+            "Say it in the goal, or approve this one call: jittrust approve.",
+        )
+        asked = True
+    elif invented := unnamed(facts.origins or (), reading, case.ask.arguments):
+        named = "; ".join(f"{one.path.lstrip('/')} “{one.shown}”" for one in invented[:3])
+        case.say(
+            "unnamed_target",
+            f"Nobody named where this goes, and no result gave it as a value of its own: {named}.",
             "Say it in the goal, or approve this one call: jittrust approve.",
         )
         asked = True

@@ -107,6 +107,11 @@ REASONS: Mapping[str, ReasonCode] = _table(
         AgentCode.APPROVAL_NEEDED,
     ),
     (
+        "unnamed_target",
+        "An address or account to which something goes was named by nobody: not in the goal, and no result gave it as a value.",
+        AgentCode.APPROVAL_NEEDED,
+    ),
+    (
         "factor_unknown",
         "A factor could not be measured; unknown is never good for a call with consequences.",
         AgentCode.APPROVAL_NEEDED,

@@ -12,7 +12,7 @@ from jittrust.core.intent.provenance import FORGOTTEN
 from jittrust.core.intent.reading import ActionReading, Effect
 from jittrust.core.intent.roles import ROLE_RULES, leaves
 from jittrust.core.intent.taxonomy import TAXONOMY
-from jittrust.core.intent.words import one_line
+from jittrust.core.intent.words import REACHING, literals, one_line
 from jittrust.core.model import Json, Reading
 from jittrust.core.units import Unit
 
@@ -66,6 +66,30 @@ def tainted(origins: Sequence[ArgumentOrigin], reading: ActionReading) -> tuple[
     if not reading.consequential:
         return ()
     return tuple(one for one in origins if _foreign(one) and _bears(one, reading))
+
+
+def unnamed(
+    origins: Sequence[ArgumentOrigin], reading: ActionReading, arguments: Mapping[str, Json]
+) -> tuple[ArgumentOrigin, ...]:
+    """The addresses, accounts and numbers to which a call with consequences sends something, and which nobody named.
+
+    Not the person, not a field of a result. The agent may have put one together from a text that spells it in a way nobody recognises
+    (`ops [at] example [dot] com`), so that it is no stranger's value to `tainted`; where it came from is not known, and the unknown is never good.
+    """
+    if not reading.consequential or not (
+        {Effect.OUTWARD, Effect.MONEY} & set(reading.effects) or reading.intent.startswith(("C.", "T.", "I."))
+    ):
+        return ()
+    values = dict(islice(leaves(arguments), ROLE_RULES.most_leaves))
+    found = []
+    for one in origins:
+        value = values.get(one.path)
+        if one.role is not ArgumentRole.TARGET or one.origin is not Origin.UNSEEN or not isinstance(value, str):
+            continue
+        inside = [other for other in origins if other.path.startswith(f"{one.path}#")]
+        if any(other.origin is Origin.UNSEEN for other in inside) if inside else literals(value, REACHING):
+            found.append(one)
+    return tuple(found)
 
 
 def direct(origins: Sequence[ArgumentOrigin]) -> tuple[ArgumentOrigin, ...]:
