@@ -133,6 +133,7 @@ class Evaluations:
                 kept.answer = (
                     outcome.answer if outcome.answer is not None and len(outcome.answer) <= ANSWER_KEPT else None
                 )
+                self._state.bound_answers()
             lane = self._state.lanes.get((call.grant, call.lane))
             if lane is not None and lanes.deliverable(lane, call.seq + 1):
                 next_pass = self._pass(call.grant, call.lane, lane.seq)
@@ -292,7 +293,8 @@ class Evaluations:
             memory.targets.update(facts.keys)
         if keyed:
             self._state.keep_answer((grant.id, lane.number, lane.seq), KeptAnswer(ask.id))
-        self._state.open_call(OpenCall(ask, mission.id, grant.id, lane.number, lane.seq, facts.server, reading, keyed))
+        bare = replace(ask, arguments={}, text="")  # judged already, and as large as the caller likes
+        self._state.open_call(OpenCall(bare, mission.id, grant.id, lane.number, lane.seq, facts.server, reading, keyed))
 
     def _count_use(self, mission: Mission, judgement: Judgement, step: Effects, *, goes_out: bool) -> None:
         entry = judgement.entry

@@ -97,6 +97,13 @@ class ToolRegistry:
                 "tools_too_many", f"The server lists {len(definitions)} tools, {TOOLS_MOST} are the most."
             )
         server, now = attachment.said.server, self._clock()
+        # All it ever listed: one that shows other tools each time would fill the store as surely.
+        names = {tool for known, tool in self._state.pins if known == server}
+        names |= {str(definition.get("name")) for definition in definitions}
+        if len(names) > TOOLS_MOST:
+            raise BadInputError(
+                "tools_too_many", f"The server has listed {len(names)} tools by now, {TOOLS_MOST} are the most."
+            )
         writes: list[Write] = []
         records: list[RecordBody] = []
         seen: dict[str, ToolPin] = {}

@@ -55,6 +55,7 @@ K = TypeVar("K")
 # How many steps of a mission are kept for drift, and answers for re-sends; both only in memory.
 TRAIL_KEPT = 64
 ANSWERS_KEPT = 256
+ANSWERS_BYTES = 32 * 1024 * 1024  # of all kept answers together
 CALLS_KEPT = 10_000
 
 
@@ -221,6 +222,15 @@ class State:
         self.answers[key] = kept
         while len(self.answers) > ANSWERS_KEPT:
             del self.answers[next(iter(self.answers))]
+
+    def bound_answers(self) -> None:
+        """Let go of the bytes of the oldest answers while all together are too large: their re-send is told that the call is in doubt."""
+        size = sum(len(kept.answer or b"") for kept in self.answers.values())
+        for kept in self.answers.values():
+            if size <= ANSWERS_BYTES:
+                return
+            size -= len(kept.answer or b"")
+            kept.answer = None
 
     def open_call(self, call: OpenCall) -> None:
         """Remember a call that goes out until it is settled. One whose enforcement point died is forgotten in the end, and stays paid."""

@@ -29,6 +29,7 @@ _MOST_AT_ONCE = 512
 _MOST_ANCESTORS = 64
 _LET_OUT_MOST = 10_000  # calls that went out and were not settled yet, as in `broker.state`
 _LONGEST_WAIT = 60.0  # seconds; who wants to wait longer asks again
+_FRAME_SECONDS = 30.0  # by when the rest of a frame must be there
 # Calls that only wait: nobody is owed their end once the other side has left.
 _WAITING = frozenset({"approvals.wait", "registry.changed"})
 
@@ -118,13 +119,14 @@ class LocalFace:
         try:
             while True:
                 head = await reader.readexactly(4)
-                body = await reader.readexactly(wire.frame_length(head))
+                async with asyncio.timeout(_FRAME_SECONDS):
+                    body = await reader.readexactly(wire.frame_length(head))
                 await peer.room.acquire()
                 task = asyncio.create_task(self._answer(peer, body))
                 peer.tasks.add(task)
                 task.add_done_callback(peer.tasks.discard)
-        except (asyncio.IncompleteReadError, ConnectionError, BadInputError):
-            pass  # the other side has left, or speaks something else
+        except (asyncio.IncompleteReadError, ConnectionError, BadInputError, TimeoutError):
+            pass  # the other side has left, speaks something else, or holds half a frame back
         finally:
             await self._left(peer)
 
