@@ -99,7 +99,8 @@ def _same_user(_: Path, __: Path | None) -> Iterator[HostCheck]:
     yield HostCheck(
         "same user id",
         HostStanding.LIMITED,
-        "a program that runs as you can read the keys, copy the PIN's hash, start a server without the broker and end the broker",
+        "a program that runs as you can read the keys, the hook's token and the ledger, copy the PIN's hash, state a goal (as a process that has left "
+        "its agent, or through the hook), start a server without the broker and end the broker",
         "Run agents under another user id or in a container; keep `audit export` checkpoints elsewhere.",
     )
     if os.getuid() == 0:

@@ -28,7 +28,10 @@ def outcome_of(answer: Message, reply: bytes) -> Outcome:
         said = error.get("message") if isinstance(error, Mapping) else None
         words = said if isinstance(said, str) else ""
         texts = (words,) if words else ()
-        return Outcome(Settled.FAILED, texts, answer=kept(reply), detail=translate.safe_text(words, 200))
+        # Its words are what a server says: they are read for provenance and stay out of the ledger, for they may repeat a secret.
+        code = error.get("code") if isinstance(error, Mapping) else None
+        detail = f"error {code}" if isinstance(code, int) and not isinstance(code, bool) else "error"
+        return Outcome(Settled.FAILED, texts, answer=kept(reply), detail=detail)
     return Outcome(
         Settled.COMPLETE,
         translate.texts_of(answer.result),
