@@ -19,6 +19,7 @@ The broker is joined, or started when it does not run; all servers behind it sha
 Options:
   --goal TEXT     What the agent is to do, when you have no other way to say it. A mission that runs is not replaced.
   --server NAME   Name of the server in missions and policies. Default: made from COMMAND.
+  --wait SECONDS  How long a call is held for your answer before the agent is told to come back. Default: 20.
   --observe       Record every verdict and stop nothing. Loud on purpose.
   --state DIR     Where all state lies; default: the platform's data directory.
   --json          Errors as one JSON object.
@@ -27,7 +28,7 @@ Options:
 For example, in an MCP client's configuration:
   {"mcpServers": {"git": {"command": "jittrust", "args": ["run", "--", "mcp-server-git", "--repository", "."]}}}
 """
-_TEXTS: Final = {"--goal": "goal", "--server": "server", "--state": "state"}
+_TEXTS: Final = {"--goal": "goal", "--server": "server", "--state": "state", "--wait": "wait"}
 _FLAGS: Final = {"--observe": "observe", "--json": "as_json"}
 # Words that start another program: the server is named after what they start.
 _STARTERS: Final = frozenset(
@@ -53,6 +54,11 @@ _STARTERS: Final = frozenset(
 _PASSED_OVER: Final = frozenset({"run", "tool", "exec", "dlx", "x", "-m", "-y", "-i", "--rm", "--yes"})
 
 
+WAIT_SECONDS: Final = 20.0
+# Clients give up on a call after a minute or so; longer than this nobody is there any more.
+_LONGEST_WAIT: Final = 3600.0
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """What was asked for. `command` is what stands after `--`."""
@@ -61,6 +67,7 @@ class RunOptions:
     goal: str = ""
     server: str = ""
     state: str = ""
+    wait: float = WAIT_SECONDS
     observe: bool = False
     as_json: bool = False
     wants_help: bool = False
@@ -113,9 +120,24 @@ def parse(arguments: Sequence[str]) -> RunOptions:
         goal=str(found.get("goal", "")),
         server=str(found.get("server", "")) or server_name(command),
         state=str(found.get("state", "")),
+        wait=_seconds(str(found.get("wait", WAIT_SECONDS))),
         observe=bool(found.get("observe")),
         as_json=bool(found.get("as_json")),
     )
+
+
+def _seconds(text: str) -> float:
+    try:
+        wait = float(text)
+    except ValueError:
+        wait = -1.0
+    if not 0.0 <= wait <= _LONGEST_WAIT:
+        raise BadInputError(
+            "option_bad_value",
+            f"--wait takes 0 to {_LONGEST_WAIT:.0f} seconds, not {text[:40]!r}",
+            "See: jittrust run --help",
+        )
+    return wait
 
 
 def server_name(command: Sequence[str]) -> str:
@@ -151,7 +173,13 @@ async def _run(options: RunOptions) -> int:
     from jittrust.pep.mcp.stdio import StdioOptions, run_stdio
 
     async with reach(state_of(Path(options.state) if options.state else None)) as driving:
-        gate = GateSettings(server=options.server, person=person(), goal=options.goal, observe=options.observe)
+        gate = GateSettings(
+            server=options.server,
+            person=person(),
+            wait_s=options.wait,
+            goal=options.goal,
+            observe=options.observe,
+        )
         # The server gets the environment of the client, without what is ours: tokens of hooks and clients are no business of a server.
         environ = {name: value for name, value in os.environ.items() if not name.startswith("JITTRUST_")}
         return await run_stdio(options.command, environ, driving, StdioOptions(gate))
