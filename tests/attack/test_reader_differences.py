@@ -33,6 +33,8 @@ def call(params: str, rest: str = "") -> bytes:
         b'{"jsonrpc":"2.0","id":1,"Method":"tools/call","Params":{"name":"delete_file"},"result":{}}',
         b'{"jsonrpc":"2.0","id":1,"result":{"content":[],"Content":[{"type":"text","text":"never judged"}]}}',
         b'{"jsonrpc":"2.0","id":1,"result":{},"Result":{"content":[]}}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"Content":[{"type":"text","text":"never judged"}]}}',
+        b'{"jsonrpc":"2.0","id":1,"result":{"TOOLS":[{"name":"never pinned"}]}}',
     ],
 )
 def test_a_member_that_some_readers_take_for_another_is_refused(text: bytes) -> None:

@@ -57,6 +57,14 @@ _OWN_MEMBERS = {
     )
 }  # fmt: skip
 
+_OWN_RESULTS = {
+    name.casefold(): name
+    for name in (
+        *("content", "structuredContent", "isError", "tools", "nextCursor", "contents", "messages", "completion", "prompts", "resources"),
+        *("resourceTemplates", "resultType", "inputRequests", "requestState", "result", "task", "capabilities", "instructions", "_meta"),
+    )
+}  # fmt: skip
+
 
 class MessageKind(StrEnum):
     """What one message is."""
@@ -161,7 +169,7 @@ def _classify(data: bytes, body: Mapping[str, Json]) -> Message:
     id_, key = _id(data, body)
     result = body.get("result")
     _check_spelling(body, id_, _OWN_MEMBERS)
-    _check_spelling(result if isinstance(result, dict) else {}, id_)
+    _check_spelling(result if isinstance(result, dict) else {}, id_, _OWN_RESULTS)
     method = body.get("method")
     if method is not None:
         if not isinstance(method, str) or not method or "result" in body or "error" in body:
