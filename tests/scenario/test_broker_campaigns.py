@@ -21,7 +21,7 @@ def test_of_client_processes_that_show_one_pass_at_the_same_moment_exactly_one_i
     result = race.campaign(state, races=100, clients=4)
 
     assert result["value"] == {"one_winner": 100, "none": 0, "more": 0}
-    assert (result["passes_spent_twice"], result["ledger_verified"]) == (0, True)
+    assert (result["passes_spent_twice"], result["grants_with_wrong_gas"], result["ledger_verified"]) == (0, 0, True)
 
 
 @pytest.mark.timeout(240)
