@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -32,6 +32,10 @@ from jittrust.ports.pin import PinCheck
 
 TOGETHER = 1800.0
 """Conversations of one person that speak within so many seconds of each other share a mission."""
+_WEAK_SOURCES: Mapping[GoalSource, str] = {
+    GoalSource.ELICITATION: "a form in the agent's own client",
+    GoalSource.FLAG: "--goal in a client's configuration",
+}
 GOAL_CHARACTERS = 20_000
 """Longest statement of a goal, in characters. Longer is refused, never cut."""
 
@@ -75,6 +79,7 @@ class MissionBook:
             # A map that somebody wrote widens what may be done, so it takes the approver's PIN like every approval.
             await asyncio.to_thread(self._pin.check, new.pin)
         if new.request:
+            await self._state.refresh()
             identity = f"m-{new.request}"
             known = self._state.missions.get(identity)
             if known is not None and known.person != new.person:
@@ -104,16 +109,18 @@ class MissionBook:
     async def say(self, person: str, text: str, source: GoalSource, session: str) -> Mission:
         """See `Missions.say`."""
         words, now = checked(text), self._clock()
+        # Words that are in the goal already are answered from memory: it must not be what a failed step left there.
+        await self._state.refresh()
         current = self.running(person)
         known = self._sessions.get(current.id, "") if current is not None else ""
         # Another conversation is another mission, unless the two go on side by side: what runs behind the broker cannot tell for which of two
         # open windows it works, so they share one mission, its taint and its trust. The first that speaks adopts a mission without one.
         apart = current is not None and now - current.confirmed >= TOGETHER
         # What came through the agent's own client gives way to the person's own words, and is never added to them.
-        elicited = current is not None and current.goal.source is GoalSource.ELICITATION
-        if current is not None and current.goal.stated and source is GoalSource.ELICITATION:
+        weak = current is not None and current.goal.source in _WEAK_SOURCES
+        if current is not None and current.goal.stated and source in _WEAK_SOURCES:
             return current
-        if current is None or (session and known and session != known and apart) or elicited:
+        if current is None or (session and known and session != known and apart) or weak:
             started = await self.start(NewMission(person, words, source))
             self._sessions[started.id] = session
             return started
@@ -241,11 +248,14 @@ class MissionBook:
         return replace(mission.authority, entries=(*kept, *derived.values()))
 
     def _confirmed(self, entry: AuthorityEntry, tool: Tool, goal: Goal) -> AuthorityEntry:
-        """What the agent's own client brought as the goal approves low risk only: it may have answered the form by itself."""
+        """What a weak source brought as the goal approves low risk only.
+
+        A form in the agent's own client may have been answered by the client itself, and `--goal` stands in a file that an agent can often write.
+        """
         low = TAXONOMY[classify(tool, {}).intent].base_risk <= self._rules.elicit_up_to
-        if goal.source is not GoalSource.ELICITATION or entry.state is not EntryState.APPROVED or low:
+        if goal.source not in _WEAK_SOURCES or entry.state is not EntryState.APPROVED or low:
             return entry
-        why = f"{entry.why} The agent's own client brought the goal, which serves low risk only, so a person decides."
+        why = f"{entry.why} A goal from {_WEAK_SOURCES[goal.source]} serves low risk only, so a person decides."
         return replace(entry, state=EntryState.PROPOSED, approved_by="", why=why)
 
     def _answered(self, entry: AuthorityEntry, change: MissionChange) -> AuthorityEntry:

@@ -246,8 +246,7 @@ class State:
             ConflictError: code `memory_stale`: an earlier step could not be undone in memory while the store was away. Memory has been read
                 again and nothing was changed: judge once more.
         """
-        if self._mended < self._failed:
-            await self._reload()
+        if await self.refresh():
             raise ConflictError("memory_stale", "The store was away; what it holds has been read again.", "Try again.")
         step = Change(tuple(writes), tuple(records))
         self._last = mine = self._last + 1
@@ -270,6 +269,17 @@ class State:
         for listener in tuple(self.listeners):
             listener()
         return committed
+
+    async def refresh(self) -> bool:
+        """Read the store again if memory is stale; whether it was. For what is answered from memory alone.
+
+        Raises:
+            JitError: as `Commit.load`: the store is still away.
+        """
+        stale = self._mended < self._failed
+        if stale:
+            await self._reload()
+        return stale
 
     async def _reload(self) -> None:
         """Take what the store says, plus the steps that were handed to it after this reading: it carries steps out in order."""
