@@ -16,7 +16,7 @@ help: ## what there is
 demo: .make/run ## install into .venv and run the whole story in under a minute
 	@$(BIN)/jittrust demo
 
-test: .make/dev .make/npm ## install what the tests need; lint, types, tests
+test: .make/dev .make/npm .make/claude ## install what the tests need; lint, types, tests
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -47,3 +47,7 @@ clean: ## remove the environment and everything that was made
 .make/npm: tests/npm/package.json tests/npm/package-lock.json scripts/setup | .make/dev
 	@scripts/setup npm
 	@touch $@
+
+# Made anew the next time where it could not be had; the test then says so.
+.make/claude: tests/claude/requirements.txt scripts/setup | .make/dev
+	@if scripts/setup claude; then touch $@; fi

@@ -12,7 +12,8 @@ HELP: Final = """\
 Usage: jittrust hook claude-code [--url URL]
 
 Prints the part of Claude Code's settings.json that sends every prompt of yours to the broker, where it becomes the goal of the mission. The hook
-blocks the prompt when the broker cannot be reached (onFailure: block; needs Claude Code 2.1.295 or newer).
+blocks the prompt when the broker cannot be reached (onFailure: block; needs Claude Code 2.1.295 or newer). Scheduled prompts are turned off:
+an agent writes them, and Claude Code hands them to the hook as if you had typed them.
 
 Options:
   --url URL     Address of `jittrust serve`; default: http://127.0.0.1:8750
@@ -30,7 +31,7 @@ TIMEOUT_S: Final = 5
 
 
 def claude_code_settings(url: str) -> dict[str, object]:
-    """The `hooks` member of Claude Code's settings.json."""
+    """The part of Claude Code's settings.json that makes what a person types the goal, and nothing else."""
     hook = {
         "type": "http",
         "url": url.rstrip("/") + PATH,
@@ -39,7 +40,13 @@ def claude_code_settings(url: str) -> dict[str, object]:
         "headers": {"Authorization": "Bearer $JITTRUST_HOOK_TOKEN"},
         "allowedEnvVars": ["JITTRUST_HOOK_TOKEN"],
     }
-    return {"hooks": {"UserPromptSubmit": [{"hooks": [hook]}]}}
+    return {
+        "hooks": {"UserPromptSubmit": [{"hooks": [hook]}]},
+        # A prompt that the agent scheduled reaches the hook without a mark of its own. The first line leaves what lies in a project's
+        # .claude/scheduled_tasks.json alone, the second takes the tools away.
+        "env": {"CLAUDE_CODE_DISABLE_CRON": "1"},
+        "permissions": {"deny": ["CronCreate", "ScheduleWakeup"]},
+    }
 
 
 def main(arguments: Sequence[str]) -> int:
