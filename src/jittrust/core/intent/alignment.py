@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from jittrust.core.authority.map import AuthorityEntry, EntryState
@@ -108,9 +109,14 @@ def _tool_overlap(reading: ActionReading, tool: Tool, stems: frozenset[str], abo
     objects = reading.objects
     by_object = len([one for one in objects if one in stems]) / len(objects) if objects else 0.0
     by_concept = 0.7 if reading.about & about else 0.0
-    described = frozenset(content_stems(words(tool.description[:400])))
+    described = _described(tool.description[:400])
     by_text = min(1.0, 2.0 * len(described & stems) / len(described)) if described else 0.0
     return max(by_object, by_concept, by_text)
+
+
+@lru_cache(maxsize=2_048)
+def _described(text: str) -> frozenset[str]:
+    return frozenset(content_stems(words(text)))
 
 
 def _value_overlap(arguments: Mapping[str, Json], stems: frozenset[str]) -> float:
@@ -118,7 +124,7 @@ def _value_overlap(arguments: Mapping[str, Json], stems: frozenset[str]) -> floa
     room = _LONGEST_VALUES
     for _, value in islice(leaves(arguments), ROLE_RULES.most_leaves):
         if isinstance(value, str) and room > 0:
-            found.update(content_stems(words(value[: min(room, _LONGEST_VALUE)])))
+            found.update(content_stems(frozenset(words(value[: min(room, _LONGEST_VALUE)]))))
             room -= len(value)
     return len(found & stems) / len(found) if found else 0.0
 

@@ -45,12 +45,15 @@ def drift(
     if clarity.value is None:
         return Reading("drift", None, Unit(0.0), "core.intent.drift", "Without a goal there is nothing to drift from.")
     own = (1.0 - clarity.value) * (rules.off_goal_act if reading.consequential else rules.off_goal_read)
-    piled = 0.0
+    piled, decay, tolerated = 0.0, rules.decay, rules.tolerated
     for step in trail[-rules.longest_trail :]:
-        piled *= rules.decay
+        piled *= decay
         if step.clarity is not None:
-            piled += max(0.0, _distance(step, rules) - rules.tolerated)
-    piled = piled * rules.decay + max(0.0, own - rules.tolerated)
+            acts = _ACTS.get(step.intent, True)
+            far = (1.0 - step.clarity) * (rules.off_goal_act if acts else rules.off_goal_read) - tolerated
+            if far > 0.0:
+                piled += far
+    piled = piled * decay + max(0.0, own - tolerated)
     gathered = 1.0 - math.exp(-rules.rate * piled)
     value = Unit(min(1.0, max(own, gathered)))
     why = (
@@ -61,7 +64,4 @@ def drift(
     return Reading("drift", value, clarity.confidence, "core.intent.drift", why)
 
 
-def _distance(step: TrailStep, rules: DriftRules) -> float:
-    known = TAXONOMY.get(step.intent)
-    acts = known is None or known.consequential
-    return (1.0 - (step.clarity or 0.0)) * (rules.off_goal_act if acts else rules.off_goal_read)
+_ACTS = {code: known.consequential for code, known in TAXONOMY.items()}

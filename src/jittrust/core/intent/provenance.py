@@ -222,11 +222,11 @@ class ProvenanceIndex:
         if len(known) < len(listed):
             return None
         # A value that begins with one endless word is looked for everywhere.
-        rarest = min(known, key=len) if known else list(self._windows)
-        others = [frozenset(places) for places in known if places is not rarest]
-        for number in rarest:
+        known.sort(key=len)
+        shared = set(known[0] if known else self._windows).intersection(*known[1:])
+        for number in sorted(shared):
             window = self._windows.get(number)
-            if window is None or not all(number in places for places in others):
+            if window is None:
                 continue
             if self.searched > self.rules.most_searched:
                 return None

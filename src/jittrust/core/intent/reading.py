@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from jittrust.core.intent.origin import ArgumentRole
 from jittrust.core.intent.roles import ROLE_RULES, argument_roles, declared_roles, leaves
@@ -180,21 +181,30 @@ class _ToolWords:
     source: str  # "name", "description" or ""
     objects: tuple[str, ...]
     described: tuple[str, ...]
+    nouns: frozenset[str]  # of `objects`
+    about: frozenset[str]  # likewise
+    level: float  # sensitivity of `objects`
+    opens: bool  # they, the verb or the description name the open world
 
 
-def classify(tool: Tool, arguments: Mapping[str, Json], rules: IntentRules = INTENT_RULES) -> ActionReading:
-    """Read what a call of `tool` with `arguments` would do. With no arguments: what the tool can do."""
-    said = _say(tool, rules)
-    roles = argument_roles(tool, arguments) if arguments else declared_roles(tool)
-    nouns = frozenset(said.objects)
-    intent = _intent(said, nouns, roles)
+def classify(
+    tool: Tool,
+    arguments: Mapping[str, Json],
+    rules: IntentRules = INTENT_RULES,
+    roles: Mapping[str, ArgumentRole] | None = None,
+) -> ActionReading:
+    """Read what a call of `tool` with `arguments` would do. With no arguments: what the tool can do.
+
+    `roles`: `argument_roles` of these arguments, where they are known already.
+    """
+    said = _say(tool.name, tool.description[: rules.longest_description])
+    if not arguments:
+        roles = declared_roles(tool)
+    elif roles is None:
+        roles = argument_roles(tool, arguments)
+    intent = _intent(said, said.nouns, roles)
     intent, consequential, confidence, why = _with_annotations(intent, said, tool, rules)
-    secret = _secret_place(arguments)
-    sensitivity = (
-        1.0
-        if secret
-        else max((_LEVEL.get(root, 0.0) for root in (*said.objects, *_key_pair(said.objects))), default=0.0)
-    )
+    sensitivity = 1.0 if _secret_place(arguments) else said.level
     open_world = _is_open(said, tool, roles, intent)
     if said.verb in READING and not consequential:
         intent = _read_intent(intent, sensitivity, open_world=open_world, rules=rules)
@@ -212,15 +222,15 @@ def classify(tool: Tool, arguments: Mapping[str, Json], rules: IntentRules = INT
         verb=VerbClass.DELEGATE if intent == "A.delegate" else said.verb,
         stem=said.stem,
         objects=said.objects,
-        about=concepts(said.objects),
+        about=said.about,
         confidence=Unit(confidence),
         why=why,
     )
 
 
-def _say(tool: Tool, rules: IntentRules) -> _ToolWords:
-    parts = name_words(tool.name)
-    description = tool.description[: rules.longest_description]
+@lru_cache(maxsize=2_048)
+def _say(name: str, description: str) -> _ToolWords:
+    parts = name_words(name)
     sentence = words(description.split("\n", 1)[0].split(". ", 1)[0])
     place, kind = _name_verb(parts)
     source = "name" if place >= 0 else ""
@@ -242,7 +252,19 @@ def _say(tool: Tool, rules: IntentRules) -> _ToolWords:
     head = [part for at, part in enumerate(parts) if at != place and not (at < place and stem(part) in LIGHT)]
     cut = next((at for at, part in enumerate(head) if part in _PREPOSITIONS), len(head))
     objects = content_stems(head[:cut]) or content_stems(head)
-    return _ToolWords(kind, stem(spoken), spoken, source, objects, content_stems(sentence))
+    described = content_stems(sentence)
+    return _ToolWords(
+        verb=kind,
+        stem=stem(spoken),
+        spoken=spoken,
+        source=source,
+        objects=objects,
+        described=described,
+        nouns=frozenset(objects),
+        about=concepts(objects),
+        level=max((_LEVEL.get(root, 0.0) for root in (*objects, *_key_pair(objects))), default=0.0),
+        opens=bool({stem(spoken), *objects} & _OPEN) or bool({"web", "internet", "http"} & set(described)),
+    )
 
 
 def _said_first(description: str, leading: tuple[VerbClass, Sequence[str]]) -> tuple[VerbClass, str, str]:
@@ -328,16 +350,17 @@ def _intent(said: _ToolWords, nouns: frozenset[str], roles: Mapping[str, Argumen
     """The code by verb, made exact by what it acts on."""
     verb = said.verb
     is_secret = bool(nouns & _SECRETS) or ("key" in nouns and bool(nouns & _KEYS))
-    refined = _by_object(verb, nouns, set(roles.values()), is_secret=is_secret)
+    refined = _by_object(verb, nouns, amount=ArgumentRole.AMOUNT in roles.values(), is_secret=is_secret)
     if refined:
         return refined
     return _send_intent(nouns, roles) if verb is VerbClass.SEND else _BY_VERB[verb]
 
 
-def _by_object(verb: VerbClass, nouns: frozenset[str], used: set[ArgumentRole], *, is_secret: bool) -> str:
+@lru_cache(maxsize=4_096)
+def _by_object(verb: VerbClass, nouns: frozenset[str], *, amount: bool, is_secret: bool) -> str:
     writes = verb in {VerbClass.CREATE, VerbClass.ADD, VerbClass.UPDATE, VerbClass.CONFIGURE, VerbClass.MOVE}
     removes = verb in {VerbClass.DELETE, VerbClass.DISABLE, VerbClass.REVOKE}
-    pays = bool(nouns & _MONEY) or ArgumentRole.AMOUNT in used
+    pays = bool(nouns & _MONEY) or amount
     table = (
         (removes and bool(nouns & _TRACES), "O.delete_evidence" if verb is VerbClass.DELETE else "O.disable_control"),
         (verb is VerbClass.DISABLE and bool(nouns & _CONTROLS), "O.disable_control"),
@@ -421,10 +444,11 @@ def _is_open(said: _ToolWords, tool: Tool, roles: Mapping[str, ArgumentRole], in
     """Whether it reaches beyond the server. A hint that says so is believed; one that denies it changes nothing."""
     if tool.annotations.open_world is True or (said.verb is VerbClass.UNKNOWN and intent != "K.read"):
         return True
-    named = bool({said.stem, *said.objects} & _OPEN) or bool({"web", "internet", "http"} & set(said.described))
-    addressed = any(bool(set(name_words(path.rsplit("/", 1)[-1])) & _ADDRESSES) for path in roles)
+    addressed = any(not _ADDRESSES.isdisjoint(name_words(path.rsplit("/", 1)[-1])) for path in roles)
     return (
-        named or addressed or intent in {"C.send_external", "C.publish", "C.input_to_form", "X.net_scan", "X.install"}
+        said.opens
+        or addressed
+        or intent in {"C.send_external", "C.publish", "C.input_to_form", "X.net_scan", "X.install"}
     )
 
 
@@ -448,6 +472,14 @@ def _is_bulk(arguments: Mapping[str, Json], tool: Tool, rules: IntentRules) -> b
     )
 
 
+@lru_cache(maxsize=2_048)
+def _also_sends(description: str) -> bool:
+    return any(
+        VERBS.get(stem(hit.group(1)), (VerbClass.UNKNOWN,))[0] is VerbClass.SEND
+        for hit in _SIDE.finditer(fold(description))
+    )
+
+
 def _effects(intent: str, said: _ToolWords, tool: Tool) -> set[Effect]:
     effects: set[Effect] = set()
     if intent.startswith("C.") and intent != "C.notify_self":
@@ -464,10 +496,7 @@ def _effects(intent: str, said: _ToolWords, tool: Tool) -> set[Effect]:
         effects.add(Effect.SECRET)
     if intent.startswith("X."):
         effects.add(Effect.EXECUTES)
-    if TAXONOMY[intent].consequential and any(
-        VERBS.get(stem(hit.group(1)), (VerbClass.UNKNOWN,))[0] is VerbClass.SEND
-        for hit in _SIDE.finditer(fold(tool.description[: INTENT_RULES.longest_description]))
-    ):
+    if TAXONOMY[intent].consequential and _also_sends(tool.description[: INTENT_RULES.longest_description]):
         effects.add(Effect.NOTIFIES)
     opens = said.verb is VerbClass.READ and said.stem not in _SEARCHING and bool(set(said.objects[-1:]) & _DOCUMENTS)
     if said.verb in READING and (intent == "K.read_external" or opens):

@@ -100,6 +100,7 @@ _SHAPES: Mapping[LiteralKind, ArgumentRole] = {
     LiteralKind.FILENAME: ArgumentRole.SELECTOR,
     LiteralKind.DATE: ArgumentRole.CONTROL,
 }
+_SHAPED = frozenset(_SHAPES)
 _DATE_LIKE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[ tT]\d{2}:\d{2}(?::\d{2})?)?|\d{1,2}:\d{2}(?::\d{2})?")
 
 
@@ -139,7 +140,9 @@ def argument_roles(tool: Tool, arguments: Mapping[str, Json]) -> Mapping[str, Ar
     for path, value in leaves(arguments):
         if len(roles) >= ROLE_RULES.most_leaves:
             break
-        names = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
+        names = path.split("/")[1:]
+        if "~" in path:
+            names = [part.replace("~1", "/").replace("~0", "~") for part in names]
         schema = schemas.get(names[0]) if names else None
         roles[path] = _role(names, value, schema if isinstance(schema, Mapping) else {})
     return roles
@@ -186,9 +189,13 @@ def _by_value(value: str, role: ArgumentRole | None) -> ArgumentRole:
     return role
 
 
-@lru_cache(maxsize=8_192)
 def role_of_name(name: str) -> ArgumentRole | None:
     """The role that an argument's name says; None when it says nothing."""
+    return _role_of_name(name[:256])  # `name_words` reads no more of it; cut before it is kept
+
+
+@lru_cache(maxsize=8_192)
+def _role_of_name(name: str) -> ArgumentRole | None:
     parts = [stem(word) for word in name_words(name)]
     for pair in pairwise(parts):
         if pair in _PAIRS:
@@ -203,7 +210,7 @@ def shape(value: str) -> ArgumentRole | None:
     """The role that the shape of a whole value shows: an address, a path, a date; None when it is no identifier."""
     if len(value) > ROLE_RULES.long_value * 4 or "\n" in value:
         return None
-    found = literals(value)
+    found = literals(value, _SHAPED)
     folded = value.strip().casefold()
     return next(
         (_SHAPES[one.kind] for one in found if one.kind in _SHAPES and len(one.text) >= len(folded) - 1),
