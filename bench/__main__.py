@@ -8,6 +8,7 @@ import sys
 NAMES = {
     "gateway": "latency, throughput and CPU of a call: direct, run, serve, pass-through, FastMCP proxy",
     "store": "commits a second beside the disk's floor",
+    "decide": "a decision in process, part by part, beside one signature",
     "grant": "token, proof and pass checks beside one signature",
     "race": "processes racing for one pass through a whole broker",
     "races": "threads racing for one pass in the store",
