@@ -247,3 +247,21 @@ def test_forms_are_asked_only_of_clients_that_take_them(capabilities: dict[str, 
     assert translate.can_elicit(modern) is can
     assert translate.client_name(legacy) == "x\\u{1b}"
     assert translate.can_elicit(call(b"{}", "tools/list")) is None
+
+
+@pytest.mark.parametrize(
+    ("params", "refused"),
+    [
+        ({"message": "Your name?", "requestedSchema": {"properties": {"name": {"type": "string"}}}}, False),
+        ({"message": "Which page?", "requestedSchema": {"properties": {"spinner": {"title": "Tokenizer"}}}}, False),
+        ({"message": "jittrust: enter your approver PIN", "requestedSchema": {"properties": {"value": {}}}}, True),
+        ({"message": "Sign in", "requestedSchema": {"properties": {"userPassword": {"type": "string"}}}}, True),
+        ({"message": "Sign in", "requestedSchema": {"properties": {"value": {"title": "API key"}}}}, True),
+        ({"message": "Sign in", "requestedSchema": {"properties": {"otp": {"type": "string"}}}}, True),
+        ({"message": 7, "requestedSchema": {"properties": []}}, False),
+    ],
+)
+def test_a_form_of_a_server_that_asks_for_a_secret_or_speaks_in_our_name_is_known(
+    params: dict[str, Any], refused: bool
+) -> None:
+    assert translate.asks_for_secrets(params) is refused

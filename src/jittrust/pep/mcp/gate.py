@@ -660,6 +660,9 @@ class Gate:
             return jsonrpc.error_reply(
                 message.id, jsonrpc.METHOD_NOT_FOUND, "jittrust: not a method of MCP.", {"code": "method_unknown"}
             )
+        if message.method == "elicitation/create" and translate.asks_for_secrets(message.params):
+            words = "jittrust: a form may not ask a person for a secret."
+            return jsonrpc.error_reply(message.id, jsonrpc.REFUSED, words, {"code": "form_asks_for_secret"})
         raw = strict_json.raw_member(message.raw, ("params",)) or b""
         try:
             error = await self._judge_server(message.method, raw, message.params)

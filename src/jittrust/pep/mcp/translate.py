@@ -33,6 +33,24 @@ from jittrust.pep.mcp.jsonrpc import (
     with_path,
 )
 
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_NAME_WORD = re.compile(r"[a-z]+")
+_SECRET_WORDS = frozenset(
+    {
+        "apikey",
+        "credential",
+        "credentials",
+        "otp",
+        "passcode",
+        "passphrase",
+        "password",
+        "passwd",
+        "pin",
+        "secret",
+        "token",
+    }
+)
+
 REQUEST_ACCESS = "request_access"
 """The tool that is always listed."""
 PROTOCOL = "protocol"
@@ -163,6 +181,27 @@ def to_evaluation(
 def is_access_request(message: Message) -> bool:
     """Whether a request calls the tool that we offer ourselves; a tool of the server with that name cannot be reached."""
     return message.method == "tools/call" and message.params.get("name") == REQUEST_ACCESS
+
+
+def asks_for_secrets(params: Mapping[str, Json]) -> bool:
+    """Whether a server's form asks the person for a secret, or speaks in our name.
+
+    A form is answered inside the agent's client: no secret belongs there (MCP, elicitation, "servers MUST NOT request sensitive information"), and
+    the approver's PIN least of all.
+    """
+    message = params.get("message")
+    if isinstance(message, str) and "jittrust" in message.casefold():
+        return True
+    schema = params.get("requestedSchema")
+    asked = schema.get("properties") if isinstance(schema, Mapping) else None
+    if not isinstance(asked, Mapping):
+        return False
+    for name, described in asked.items():
+        title = described.get("title") if isinstance(described, Mapping) else ""
+        words = set(_NAME_WORD.findall(f"{_HUMP.sub(' ', name)} {title if isinstance(title, str) else ''}".casefold()))
+        if words & _SECRET_WORDS or {"api", "key"} <= words:
+            return True
+    return False
 
 
 def protocol_evaluation(message: Message, *, server: str, subject: Subject, evaluation_id: str) -> Evaluation:
