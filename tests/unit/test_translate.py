@@ -262,6 +262,6 @@ def test_forms_are_asked_only_of_clients_that_take_them(capabilities: dict[str, 
     ],
 )
 def test_a_form_of_a_server_that_asks_for_a_secret_or_speaks_in_our_name_is_known(
-    params: dict[str, Any], refused: bool
+    params: dict[str, Any], *, refused: bool
 ) -> None:
     assert translate.asks_for_secrets(params) is refused
