@@ -243,11 +243,19 @@ def state(tmp_path: Path) -> Iterator[Path]:
             time.sleep(0.05)
 
 
+# Where the goal comes with `--goal`: the weakest source, which serves low risk. For the others a person states it.
+BY_FLAG = frozenset({"git", "time", "fetch"})
+
+
 @contextlib.asynccontextmanager
 async def behind_run(name: str, mode: str, place: Place, state: Path) -> AsyncIterator[Client]:
     """The official client on `jittrust run`."""
     found = third_party.server(name, place.folder)
-    words = ["run", "--state", str(state), "--server", name, "--goal", place.filled(GOALS[name]), "--", *found.command]
+    goal = place.filled(GOALS[name])
+    flag = ["--goal", goal] if name in BY_FLAG else []
+    if not flag:
+        await command("mission", "start", "--goal", goal, "--json", "--state", str(state))
+    words = ["run", "--state", str(state), "--server", name, *flag, "--", *found.command]
     environment = {"PATH": os.environ["PATH"], "HOME": str(place.folder)} | found.env
     async with Client(StdioServerParameters(command=JITTRUST, args=words, env=environment), mode=mode) as client:
         yield client
