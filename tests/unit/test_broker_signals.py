@@ -1,12 +1,12 @@
 """Every signal that is computed can change the next decision: the same call, with and without it, through the whole broker."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 import pytest
 from tests.model.world import DROP, MAIL, READ, SEND, TOOLS, allowing, rules_that, world
 
-from jittrust.core.model import Ruling
+from jittrust.core.model import Json, Ruling
 from jittrust.core.response.session import SessionState
 from jittrust.core.rules import Rules
 from jittrust.ports.commit import AddHistory
@@ -61,7 +61,7 @@ async def test_each_factor_alone_can_turn_a_verdict(without: Story, with_it: Sto
     assert "low_wis" in asked.verdict.codes
 
 
-CONTACTS = {
+CONTACTS: Mapping[str, Json] = {
     "name": "find_contact",
     "description": "Find a contact.",
     "inputSchema": {"type": "object", "properties": {"name": {"type": "string"}}},
