@@ -7,6 +7,8 @@ import pytest
 from jittrust.core.authority.map import AuthorityMap, EntryState
 from jittrust.core.authority.match import match
 from jittrust.core.authority.propose import propose
+from jittrust.core.intent.goal import read_goal
+from jittrust.core.intent.words import VerbClass
 from jittrust.core.mission.mission import Goal, GoalSource
 from jittrust.core.model import Json, Tool, ToolAnnotations
 
@@ -211,3 +213,19 @@ def test_what_is_told_to_people_has_words_and_no_stems() -> None:
 
     assert why == "The goal names it: “delete” with “emails”."
     assert all(one.endswith(".") and one[0].isupper() for one in whys)
+
+
+@pytest.mark.parametrize(
+    ("goal", "acts"),
+    [
+        ("Read Northwind's mail about the invoice", False),
+        ("Look at Anna's order", False),
+        ("Let's mail Anna the invoice", True),
+        ("Mail Anna the invoice", True),
+    ],
+)
+def test_what_belongs_to_somebody_is_a_noun(goal: str, *, acts: bool) -> None:
+    """ "Northwind's mail" asks for nothing to be sent."""
+    read = read_goal(Goal((goal,), GoalSource.MISSION_START))
+
+    assert (VerbClass.SEND in read.classes) is acts

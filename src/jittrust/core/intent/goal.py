@@ -304,5 +304,7 @@ def _made(tokens: Sequence[str], at: int) -> bool:
 
 
 def _noun_here(before: str, token: str) -> bool:
-    """Whether what stands before makes a noun of a word that could be a verb: "the order", but not "with ordering"."""
+    """Whether what stands before makes a noun of a word that could be a verb: "the order", "Anna's order", but not "with ordering"."""
+    if before.endswith(("'s", "s'")):
+        return before != "let's"
     return before in BEFORE_NOUN and not (token.endswith("ing") and before in _BEFORE_GERUND)
