@@ -225,7 +225,7 @@ def test_what_is_told_to_people_has_words_and_no_stems() -> None:
     ],
 )
 def test_what_belongs_to_somebody_is_a_noun(goal: str, *, acts: bool) -> None:
-    """ "Northwind's mail" asks for nothing to be sent."""
+    """To read the mail of somebody asks for nothing to be sent."""
     read = read_goal(Goal((goal,), GoalSource.MISSION_START))
 
     assert (VerbClass.SEND in read.classes) is acts
