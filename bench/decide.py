@@ -90,6 +90,7 @@ class Bench:
 
     @classmethod
     async def open(cls) -> "Bench":
+        """A broker with a history."""
         key = SigningKey(hashlib.sha256(b"bench").digest())
         signer = LedgerSigner.from_seed("bench.example/ledger", bytes(key))
         store = MemoryCommit(signer=signer, origin="bench.example/ledger")
@@ -115,6 +116,7 @@ class Bench:
         return made
 
     def ask(self, params: dict[str, Json]) -> Evaluation:
+        """The question that a message asks."""
         self.count += 1
         raw = json.dumps({"jsonrpc": "2.0", "id": self.count, "method": "tools/call", "params": params}).encode()
         asked = to_evaluation(
@@ -127,6 +129,7 @@ class Bench:
         return asked
 
     async def call(self, params: dict[str, Json], text: str) -> Passage:
+        """One call whose result is `text`."""
         ask = self.ask(params)
         decision = await self.broker.driving.decisions.evaluate(ask, self.shown)
         if decision.passage is Passage.FORWARD:

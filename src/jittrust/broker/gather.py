@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 from jittrust.broker.state import State
 from jittrust.core.approval import Approval, ApprovalState
@@ -26,6 +27,8 @@ from jittrust.core.scoring.risk import tainted
 from jittrust.core.scoring.trust import opening
 from jittrust.core.units import Instant, Unit
 from jittrust.ports.policy import Policy, PolicyQuestion
+
+_Fact: TypeAlias = str | int | bool | tuple[str, ...]
 
 # Calls inside this many seconds count as recent (speed, part of the price).
 _RECENT = 60.0
@@ -70,10 +73,11 @@ class Gather:
         origins: tuple[ArgumentOrigin, ...] | None = None
         keys: tuple[str, ...] = ()
         reading: ActionReading | None = None
-        roles: Mapping[str, ArgumentRole] = {}
+        roles: Mapping[str, ArgumentRole] | None = None
         if tool is not None:
-            reading = classify(tool, read_arguments(ask))
             roles = argument_roles(tool, ask.arguments)
+            read = read_arguments(ask)
+            reading = classify(tool, read, roles=roles if read is ask.arguments else None)
             keys = value_keys(tool, ask.arguments, roles, self._rules.context)
             # What the index had to forget it marks value by value; only results that were never seen make every origin unknown.
             if not memory.results_lost:
@@ -87,7 +91,7 @@ class Gather:
             server=server,
             tool=tool,
             pin=pin,
-            policy=self._ask_policy(ask, mission, tool, reading, roles, origins, grant.binding),
+            policy=self._ask_policy(ask, mission, tool, reading, roles or {}, origins, grant.binding),
             origins=origins,
             history=replace(history, last_tool=memory.last_tool),
             trail=tuple(memory.trail),
@@ -96,6 +100,7 @@ class Gather:
             server_concerned=self._concerns(mission, server),
             observed=observed or mission.observe,
             reading=reading,
+            roles=roles,
             novelty=novelty_of(
                 sum(key not in memory.targets for key in keys), len(keys), len(memory.targets), self._rules.price
             ),
@@ -144,29 +149,26 @@ class Gather:
         origins: tuple[ArgumentOrigin, ...] | None,
         shown: PassBinding,
     ) -> PolicyAnswer | None:
-        facts: dict[str, str | int | bool | tuple[str, ...]] = {
-            "goal_stated": mission.goal.stated,
-            "goal_source": str(mission.goal.source),
+        told: dict[str, _Fact | Callable[[], _Fact]] = {
+            "goal_stated": lambda: mission.goal.stated,
+            "goal_source": lambda: str(mission.goal.source),
             "mission": mission.id,
-            "pass_binding": str(shown),
-            "arguments": tuple(sorted(ask.arguments)),
-            **_plain(ask.arguments),
+            "pass_binding": lambda: str(shown),
+            "arguments": lambda: tuple(sorted(ask.arguments)),
         }
         if tool is not None and reading is not None:
-            facts |= {
+            sensitive = max(reading.sensitivity_in, reading.sensitivity_out) >= self._rules.sensitive_from
+            told |= {
                 "intent": reading.intent,
                 "consequential": reading.consequential,
                 "open_world": reading.open_world,
-                "sensitive": max(reading.sensitivity_in, reading.sensitivity_out) >= self._rules.sensitive_from,
+                "sensitive": sensitive,
+                "targets": lambda: _values_of(ask.arguments, roles, ArgumentRole.TARGET),
+                "selectors": lambda: _values_of(ask.arguments, roles, ArgumentRole.SELECTOR),
                 **_hints(tool.annotations),
             }
             if origins is not None:
-                facts["tainted"] = bool(tainted(origins, reading))
-            values = dict(_texts(ask.arguments))
-            facts["targets"] = tuple(value for path, value in values.items() if roles.get(path) is ArgumentRole.TARGET)
-            facts["selectors"] = tuple(
-                value for path, value in values.items() if roles.get(path) is ArgumentRole.SELECTOR
-            )
+                told["tainted"] = lambda: bool(tainted(origins, reading))
         try:
             return self._policy.answer(
                 PolicyQuestion(
@@ -176,7 +178,7 @@ class Gather:
                     resource_type=ask.resource.type,
                     resource=ask.resource.id,
                     server=ask.resource.id.partition("/")[0],
-                    facts=facts,
+                    facts=AskedFacts(told, ask.arguments),
                 )
             )
         except JitError:
@@ -198,6 +200,33 @@ def _hints(hints: ToolAnnotations) -> dict[str, bool]:
     return {name: value for name, value in declared.items() if value is not None}
 
 
+class AskedFacts(Mapping[str, _Fact]):
+    """What a written rule may look at; each fact is made when a rule asks for it, and most rules ask for few."""
+
+    __slots__ = ("_arguments", "_told")
+
+    def __init__(self, told: Mapping[str, _Fact | Callable[[], _Fact]], arguments: Mapping[str, Json]) -> None:
+        """`told`: the facts by name, or how to make them; of `arguments` those that a rule may compare become `arg_NAME`."""
+        self._told = told
+        self._arguments = arguments
+
+    def __getitem__(self, name: str) -> _Fact:
+        """The fact; KeyError where there is none."""
+        if name.startswith("arg_"):
+            return _plain(self._arguments)[name]
+        fact = self._told[name]
+        return fact() if callable(fact) else fact
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of all facts."""
+        yield from self._told
+        yield from _plain(self._arguments)
+
+    def __len__(self) -> int:
+        """How many facts there are."""
+        return len(self._told) + len(_plain(self._arguments))
+
+
 def _plain(arguments: Mapping[str, Json]) -> dict[str, str | bool]:
     """`arg_NAME` for the arguments that a rule may compare: booleans and texts that are not too long."""
     return {
@@ -208,8 +237,10 @@ def _plain(arguments: Mapping[str, Json]) -> dict[str, str | bool]:
     }
 
 
-def _texts(arguments: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
-    return ((path, value) for path, value in leaves(arguments) if isinstance(value, str))
+def _values_of(
+    arguments: Mapping[str, Json], roles: Mapping[str, ArgumentRole], wanted: ArgumentRole
+) -> tuple[str, ...]:
+    return tuple(value for path, value in leaves(arguments) if isinstance(value, str) and roles.get(path) is wanted)
 
 
 # Longest text argument that a written rule can look at, in characters.

@@ -64,7 +64,7 @@ class Facts:
         keys: the resources that the call touches (`scoring.context.value_keys`).
         novelty: how new they are to this mission.
         observed: verdicts of this mission, or of this enforcement point, are recorded and not enforced.
-        reading: what the call would do, where the broker has read it already.
+        reading: what the call would do, where the broker has read it already; `roles`: likewise, what each argument is for.
         server_concerned: the mission has something to do with the server as a whole: no goal narrows it, or its map names one of its tools.
         speed: how fast calls follow each other; None = could not be measured.
     """
@@ -86,6 +86,7 @@ class Facts:
     server_concerned: bool = False
     observed: bool = False
     reading: ActionReading | None = None
+    roles: Mapping[str, ArgumentRole] | None = None
     speed: Unit | None = None
 
 
@@ -186,7 +187,7 @@ def _read(case: _Case) -> None:
     if facts.tool is None or facts.mission is None:
         return
     mission, tool = facts.mission, facts.tool
-    case.matched = match(mission.authority, tool, ask.action.name, ask.arguments)
+    case.matched = match(mission.authority, tool, ask.action.name, ask.arguments, facts.roles)
     entry = case.matched.entry if case.matched.standing is MatchStanding.INSIDE else None
     reading = facts.reading or classify(tool, read_arguments(ask))
     case.reading = reading

@@ -46,6 +46,7 @@ _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F][0-9a-fA-F])\\u[dD][c-fC-F]", re.DOTALL
 )
 _SPACE = re.compile(r"[ \t\n\r]*")
+_SPACES = frozenset(" \t\n\r")
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in _STEP)
 
@@ -86,7 +87,7 @@ _WITH_LONG_NUMBERS = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=_constant, parse_float=_real, parse_int=_whole
 )
 # For spans only: nothing is checked again, values are thrown away.
-_SPANS = json.JSONDecoder(parse_int=len, parse_float=len)
+_SCAN = json.JSONDecoder(parse_int=len, parse_float=len).scan_once  # type: ignore[attr-defined]
 
 
 def parse(
@@ -168,7 +169,7 @@ def raw_member(data: bytes, path: tuple[str, ...]) -> bytes | None:
             if found is None:
                 return None
             start = found
-        _, end = _SPANS.raw_decode(text, start)
+        _, end = _SCAN(text, start)
     except (StopIteration, IndexError, json.JSONDecodeError):
         raise BadInputError("json_syntax", "not JSON") from None
     except RecursionError:
@@ -230,6 +231,8 @@ def _counting(max_keys: int) -> json.JSONDecoder:
 
 
 def _skip(text: str, at: int) -> int:
+    if text[at : at + 1] not in _SPACES:  # mostly there is none
+        return at
     found = _SPACE.match(text, at)
     return found.end() if found else at
 
@@ -241,7 +244,7 @@ def _member(text: str, at: int, name: str) -> int | None:
     at = _skip(text, at + 1)
     while text[at] != "}":
         _expect(text, at, '"')
-        start, (_, at) = at, _SPANS.raw_decode(text, at)
+        start, (_, at) = at, _SCAN(text, at)
         raw = text[start:at]
         at = _skip(text, at)
         _expect(text, at, ":")
@@ -250,7 +253,7 @@ def _member(text: str, at: int, name: str) -> int | None:
         plain = raw.isascii() and "\\" not in raw
         if name == (raw[1:-1] if plain else json.loads(raw.encode("latin-1").decode("utf-8", "surrogateescape"))):
             return at
-        _, at = _SPANS.raw_decode(text, at)
+        _, at = _SCAN(text, at)
         at = _skip(text, at)
         if text[at] == ",":
             at = _skip(text, at + 1)

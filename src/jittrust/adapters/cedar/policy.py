@@ -138,7 +138,9 @@ class CedarPolicy:
                 question.resource,
                 question.server,
             )
-            key = hashlib.blake2b("\0".join((*map(json.dumps, names), context)).encode(), digest_size=16).digest()
+            # `repr` of a tuple is one spelling of it, and printable.
+            spelled = repr((*names, context)).encode("utf-8", "backslashreplace")
+            key = hashlib.blake2b(spelled, digest_size=16).digest()
             return self._answers.get(key, lambda: self._evaluate(question, context))
         except (TypeError, ValueError, OverflowError) as error:
             raise _unavailable(str(error)) from error
@@ -195,8 +197,11 @@ class _LeastUsed(Generic[K, V]):
 
 
 def _context(question: PolicyQuestion, asked: frozenset[str]) -> Mapping[str, object]:
-    told: Mapping[str, object] = {**question.facts, "person": question.person, "server": question.server}
-    return {name: list(fact) if isinstance(fact := told[name], tuple) else fact for name in asked & told.keys()}
+    # Facts are made when they are asked for.
+    told: dict[str, object] = {name: question.facts[name] for name in asked if name in question.facts}
+    told |= {"person": question.person} if "person" in asked else {}
+    told |= {"server": question.server} if "server" in asked else {}
+    return {name: list(fact) if isinstance(fact, tuple) else fact for name, fact in told.items()}
 
 
 def _uid(named: tuple[str, str]) -> dict[str, str]:

@@ -57,20 +57,27 @@ _LONGEST_FAULT = 240
 _RESOURCE_ROLES = frozenset({ArgumentRole.TARGET, ArgumentRole.SELECTOR})
 
 
-def match(authority: AuthorityMap, tool: Tool, action: str, arguments: Mapping[str, Json]) -> Match:
+def match(
+    authority: AuthorityMap,
+    tool: Tool,
+    action: str,
+    arguments: Mapping[str, Json],
+    roles: Mapping[str, ArgumentRole] | None = None,
+) -> Match:
     """Find the entry that covers the call, or the nearest that does not and why.
 
     The tool's own `pin` is compared with the entry's; an entry without a pin covers any definition. The call's resource words are its string
-    values with the role of a destination or selector; all of them must match the entry's pattern, and there must be one.
+    values with the role of a destination or selector; all of them must match the entry's pattern, and there must be one. `roles`:
+    `argument_roles` of these arguments, where they are known already.
     """
     best = Match(MatchStanding.OUTSIDE, None, f"No entry of the mission's map names {_called(tool)}.")
     words: tuple[str, ...] | None = None
     for entry in authority.entries:
         if entry.tool != tool.id or entry.action != action:
             continue
-        if words is None:
-            words = resource_words(tool, arguments)
-        found = _judge(entry, tool, arguments, words)
+        if words is None and entry.resource:
+            words = resource_words(tool, arguments, roles)
+        found = _judge(entry, tool, arguments, words or ())
         if found.inside:
             return found
         if _NEAREST[found.standing] < _NEAREST[best.standing]:
@@ -78,9 +85,11 @@ def match(authority: AuthorityMap, tool: Tool, action: str, arguments: Mapping[s
     return best
 
 
-def resource_words(tool: Tool, arguments: Mapping[str, Json]) -> tuple[str, ...]:
+def resource_words(
+    tool: Tool, arguments: Mapping[str, Json], roles: Mapping[str, ArgumentRole] | None = None
+) -> tuple[str, ...]:
     """What a call is about: its string values with the role of a destination or selector, in order."""
-    roles = argument_roles(tool, arguments)
+    roles = argument_roles(tool, arguments) if roles is None else roles
     return tuple(
         value
         for path, value in islice(leaves(arguments), ROLE_RULES.most_leaves)

@@ -17,9 +17,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import cast
 
@@ -34,6 +35,8 @@ _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _LONGEST_PLAIN = 21  # ECMAScript Number::toString: from 10^21 on the exponent form
 _SMALLEST_PLAIN = -6  # and below 10^-6
+_MOST_KEPT = 32  # names of one object whose order is kept
+_LONGEST_KEPT = 512  # characters of all of them
 
 
 class RecordKind(StrEnum):
@@ -187,21 +190,44 @@ def _write(value: Json, parts: list[str], depth: int) -> None:
 
 
 def _write_object(value: Mapping[str, Json], parts: list[str], depth: int) -> None:
-    try:
-        # For ASCII names the order of code points is the order of UTF-16 code units.
-        names = sorted(value) if all(map(str.isascii, value)) else sorted(value, key=_utf16)
-    except TypeError:
-        raise BadInputError("not_canonical", "a member's name is not a string") from None
     opening = "{"
-    for name in names:
+    for name, spelled in _members(tuple(value)):
         item = value[name]
         if type(item) is str:  # most members are text, and a call less for each is a third of the time
-            parts.append(f"{opening}{encode_basestring(name)}:{encode_basestring(item)}")
+            parts.append(f"{opening}{spelled}:{encode_basestring(item)}")
+        elif type(item) is int and -_MOST_WHOLE <= item <= _MOST_WHOLE:
+            parts.append(f"{opening}{spelled}:{item}")
+        elif item is None:
+            parts.append(f"{opening}{spelled}:null")
         else:
-            parts.append(f"{opening}{encode_basestring(name)}:")
+            parts.append(f"{opening}{spelled}:")
             _write(item, parts, depth)
         opening = ","
-    parts.append("}" if names else "{}")
+    parts.append("}" if opening == "," else "{}")
+
+
+def _members(names: tuple[str, ...]) -> Sequence[tuple[str, str]]:
+    """The names in order, each with its spelling."""
+    try:
+        few = len(names) <= _MOST_KEPT and sum(map(len, names)) <= _LONGEST_KEPT
+    except TypeError:
+        few = False  # a name that is no string: `_sorted` says so
+    return _kept(names) if few else _sorted(names)
+
+
+@lru_cache(maxsize=512)
+def _kept(names: tuple[str, ...]) -> Sequence[tuple[str, str]]:
+    """Records have few shapes. What is kept is bounded, whoever chose the names."""
+    return _sorted(names)
+
+
+def _sorted(names: tuple[str, ...]) -> Sequence[tuple[str, str]]:
+    try:
+        # For ASCII names the order of code points is the order of UTF-16 code units.
+        ordered = sorted(names) if all(map(str.isascii, names)) else sorted(names, key=_utf16)
+    except TypeError:
+        raise BadInputError("not_canonical", "a member's name is not a string") from None
+    return [(name, encode_basestring(name)) for name in ordered]
 
 
 def _utf16(name: str) -> bytes:

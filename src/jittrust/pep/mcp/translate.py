@@ -163,7 +163,8 @@ def to_evaluation(
     raw = strict_json.raw_member(message.raw, ("params", arguing)) if arguing else dump(name)
     key = idempotency_key or message.meta.get(IDEMPOTENCY, "")
     # Answers to a server's questions change what a call does, so they are part of what is judged and approved.
-    answers = strict_json.raw_member(message.raw, ("params", "inputResponses")) if method in INPUT_METHODS else None
+    answered = method in INPUT_METHODS and "inputResponses" in message.params
+    answers = strict_json.raw_member(message.raw, ("params", "inputResponses")) if answered else None
     digest = call_digest(method, f"{server}/{name}", raw or b"", key if isinstance(key, str) else "", answers or b"")
     if is_access_request(message):
         kind = PROTOCOL  # our own tool: it has no effect but the record
