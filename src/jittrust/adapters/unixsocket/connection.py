@@ -65,14 +65,13 @@ class LocalConnection:
             UnavailableError: code `broker_unreachable`: no broker, or it went away before it answered.
             JitError: whatever the port raises.
         """
-        encoded = {key: wire.encode(value) for key, value in arguments.items()}
         writer = await self._ready()
         self._count += 1
         number = self._count
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
-            writer.write(wire.frame({"id": number, "call": name, "args": encoded}))
+            writer.write(wire.frame({"id": number, "call": name, "args": arguments}))
             await writer.drain()
             told = await future
         except ConnectionError:

@@ -151,7 +151,7 @@ class LocalFace:
             asked = wire.unframe(body)
             number = asked.get("id")
             result = await self._call(peer, str(asked.get("call")), asked.get("args"))
-            answer = wire.frame({"id": number, "result": wire.encode(result)})
+            answer = wire.frame({"id": number, "result": result})
         except JitError as error:
             answer = wire.frame({"id": number, "error": wire.encode_error(error)})
         except Exception:  # noqa: BLE001 - whatever it is: the caller must not wait for ever, and the broker stays alive
