@@ -9,6 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+import uvloop
+
 from jittrust.api.local.face import LocalFace
 from jittrust.apps.settings import Settings, load_settings
 from jittrust.apps.state_dir import find_config, make_private
@@ -52,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         state = make_private(chosen.state)
         settings = load_settings(find_config(None, state), state_dir=state)
         idle = chosen.idle if chosen.idle is not None else float(settings.store.idle_exit_seconds)
-        asyncio.run(keep(state, settings, idle))
+        uvloop.run(keep(state, settings, idle))
     except JitError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -72,7 +72,7 @@ def frame(message: Mapping[str, object]) -> bytes:
     """One frame; values of the ports in it are written as `encode` says. Raises BadInputError: code `frame_too_large`."""
     try:
         body = orjson.dumps(message, default=_written)
-    except TypeError:  # what it does not write, halves of surrogate pairs among it, is left to the one that takes longer
+    except TypeError:  # what it does not write, halves of surrogate pairs among it, is left to what takes longer
         body = json.dumps(encode(message), separators=(",", ":"), allow_nan=False).encode("ascii")
     if len(body) > MAX_FRAME:
         raise BadInputError("frame_too_large", f"{len(body)} bytes in one frame, at most {MAX_FRAME} are taken")
