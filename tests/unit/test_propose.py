@@ -229,3 +229,19 @@ def test_what_belongs_to_somebody_is_a_noun(goal: str, *, acts: bool) -> None:
     read = read_goal(Goal((goal,), GoalSource.MISSION_START))
 
     assert (VerbClass.SEND in read.classes) is acts
+
+
+@pytest.mark.parametrize(
+    ("goal", "acts"),
+    [
+        ("Summarise last week's commits", False),
+        ("Summarise commits", False),
+        ("Review all commits and tell me who wrote them", False),
+        ("Commit the staged work", True),
+        ("Look at what changed and commit the staged work", True),
+    ],
+)
+def test_the_object_of_a_verb_is_a_noun_though_it_could_be_a_verb(goal: str, *, acts: bool) -> None:
+    read = read_goal(Goal((goal,), GoalSource.MISSION_START))
+
+    assert any(root == "commit" for clause in read.clauses for root, _ in clause.verbs) is acts

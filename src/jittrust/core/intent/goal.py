@@ -307,4 +307,6 @@ def _noun_here(before: str, token: str) -> bool:
     """Whether what stands before makes a noun of a word that could be a verb: "the order", "Anna's order", but not "with ordering"."""
     if before.endswith(("'s", "s'")):
         return before != "let's"
+    if stem(before) in GOAL_VERBS and not token.endswith("ing"):
+        return True  # "read mail", "summarise commits": the object of the verb before
     return before in BEFORE_NOUN and not (token.endswith("ing") and before in _BEFORE_GERUND)

@@ -319,6 +319,7 @@ LIGHT = frozenset(stem(word) for word in "place make do perform handle manage pr
 NOUN_TOO = frozenset(
     stem(word)
     for word in (
+        "commit push diff clone stash "
         "email mail message text post order book file share report schedule update change transfer search visit check list index view look count "
         "record tag label star flag pin comment tweet quote estimate type input click charge trade rent release pull import export copy fork draft "
         "build start stage status print log head tail cat stat call alert contact address address fix patch merge reset block ban lock query display "
@@ -517,8 +518,11 @@ def bare_address(value: str) -> str:
 
 
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{16,}={0,2}")
-_RUN = re.compile(r"[A-Za-z0-9+/_\-]{16}")  # what both cannot do without
 _HEX = re.compile(r"(?<![0-9A-Fa-f])(?:[0-9A-Fa-f]{2}){8,}(?![0-9A-Fa-f])")
+# What both cannot do without is a run of their signs; all being one sign, that is found ten times faster.
+_ONE_SIGN = bytes(ord("A") if bytes((byte,)).isalnum() or byte in b"+/_-" else 0 for byte in range(256))
+_RUN = b"A" * 16
+_PERCENT_SIGN = re.compile("%[0-9A-Fa-f]{2}")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _PRINTABLE_SHARE = 0.9
 
@@ -541,11 +545,11 @@ def decoded(text: str) -> tuple[str, ...]:
 
 def _one_layer(text: str) -> list[str]:
     plain = []
-    if "%" in text:
+    if _PERCENT_SIGN.search(text) is not None:
         undone = _PERCENT.sub(_percent, text)
         if undone != text:
             plain.append(undone)
-    if _RUN.search(text) is None:
+    if _RUN not in text.encode("utf-8", "surrogatepass").translate(_ONE_SIGN):
         return plain
     room = TEXT_RULES.longest_decoding
     for pattern, undo in ((_BASE64, _from_base64), (_HEX, _from_hex)):
