@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jittrust.core.errors import UnavailableError
+from jittrust.core.problem import problem_of
 from jittrust.pep.mcp import jsonrpc
 from jittrust.pep.mcp.jsonrpc import MalformedMessageError, MessageKind, read_message
 from jittrust.pep.mcp.stdio import LineCutter, TooLong
@@ -167,3 +169,14 @@ def test_a_line_of_ten_megabytes_is_not_kept_and_the_stream_stays_in_step() -> N
     assert out[0].size == len(long)
     assert jsonrpc.guess_id(out[0].head, out[0].tail) == b"4"
     assert out[1:] == [b"{}"]
+
+
+def test_a_caller_is_not_told_where_the_store_lies() -> None:
+    error = UnavailableError(
+        "store_unavailable", "the store /home/ada/state/jittrust.db cannot be used: disk full", "Free some space."
+    )
+
+    for told in (jsonrpc.failure_reply(b"1", error), problem_of(error)):
+        assert b"store_unavailable" in told
+        assert b"ada" not in told
+        assert b"disk" not in told

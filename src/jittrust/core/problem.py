@@ -29,6 +29,17 @@ def problem(status: int, code: str, detail: str, next_step: str = "") -> bytes:
     return json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode("ascii")
 
 
+_INWARD = ("store_", "ledger_", "key_", "keys_", "state_", "fence_", "memory_")
+_AWAY = "The broker cannot record this call now, so nothing was let through."
+
+
+def outward(error: JitError) -> tuple[str, str]:
+    """What a caller is told of an error, and the next step: where the store lies and what is wrong with it is for the operator's log."""
+    if error.code.startswith(_INWARD):
+        return _AWAY, "Try again later, and tell the user."
+    return error.message, error.next_step
+
+
 def problem_of(error: JitError) -> bytes:
-    """The problem document of an error of jittrust; its status is `error.http_status`."""
-    return problem(error.http_status, error.code, error.message, error.next_step)
+    """The problem document of an error of jittrust, as a caller may read it; its status is `error.http_status`."""
+    return problem(error.http_status, error.code, *outward(error))

@@ -16,6 +16,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]
 from jittrust.core import strict_json
 from jittrust.core.errors import BadInputError, JitError
 from jittrust.core.model import Json
+from jittrust.core.problem import outward
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 """Default limit of one message, in bytes."""
@@ -278,7 +279,8 @@ def error_reply(id_: bytes | None, code: int, message: str, data: Json = None) -
 
 def failure_reply(id_: bytes | None, error: JitError) -> bytes:
     """The error reply for one of our own errors: its HTTP number, its words, `data.code`."""
-    words = f"jittrust: {error.message}{'' if error.message.endswith('.') else '.'} {error.next_step}".rstrip()
+    message, step = outward(error)
+    words = f"jittrust: {message}{'' if message.endswith('.') else '.'} {step}".rstrip()
     return error_reply(id_, error.http_status, words, {"code": error.code})
 
 
