@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+from bench.served import free_port
 
 HERE = Path(__file__).resolve().parent
 JITTRUST = str(Path(sys.executable).with_name("jittrust"))
@@ -46,13 +47,6 @@ class Way:
     name: str
     call: Call
     pids: tuple[int, ...]
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def cpu_seconds(pids: tuple[int, ...]) -> float:
