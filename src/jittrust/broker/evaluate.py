@@ -229,7 +229,7 @@ class Evaluations:
         step.records.append(
             use_record(
                 ask,
-                replace(verdict, price=price),
+                verdict if price == verdict.price else replace(verdict, price=price),
                 mission,
                 grant,
                 lane,

@@ -93,7 +93,7 @@ class Gather:
             pin=pin,
             policy=self._ask_policy(ask, mission, tool, reading, roles or {}, origins, grant.binding),
             origins=origins,
-            history=replace(history, last_tool=memory.last_tool),
+            history=history if history.last_tool == memory.last_tool else replace(history, last_tool=memory.last_tool),
             trail=tuple(memory.trail),
             approval=self._approved(mission.id, ask.digest, now),
             keys=keys,

@@ -23,6 +23,7 @@ from jittrust.core.errors import BadInputError, UnavailableError
 from jittrust.core.policy import PolicyAnswer
 from jittrust.ports.policy import PolicyQuestion
 
+_SORTED: Final = json.JSONEncoder(sort_keys=True)
 MOST_BYTES: Final = 1 << 20
 MOST_ANSWERS: Final = 4096
 MOST_HANDLES: Final = 512
@@ -129,7 +130,7 @@ class CedarPolicy:
     def answer(self, question: PolicyQuestion) -> PolicyAnswer:
         """See `ports.policy.Policy`. Permits are named only where nothing forbids."""
         try:
-            context = json.dumps(_context(question, self._facts), sort_keys=True)
+            context = _SORTED.encode(_context(question, self._facts))
             names = (
                 question.agent,
                 question.person,
