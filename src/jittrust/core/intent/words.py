@@ -319,7 +319,7 @@ LIGHT = frozenset(stem(word) for word in "place make do perform handle manage pr
 NOUN_TOO = frozenset(
     stem(word)
     for word in (
-        "commit push diff clone stash "
+        "commit "
         "email mail message text post order book file share report schedule update change transfer search visit check list index view look count "
         "record tag label star flag pin comment tweet quote estimate type input click charge trade rent release pull import export copy fork draft "
         "build start stage status print log head tail cat stat call alert contact address address fix patch merge reset block ban lock query display "
