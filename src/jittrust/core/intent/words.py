@@ -88,9 +88,16 @@ _IRREGULAR: Mapping[str, str] = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=16_384)
+_LONGEST_WORD = 64  # characters; no word of a language, and nothing to fill a cache with
+
+
 def stem(word: str) -> str:
-    """A light English stem: plural, -ing, -ed, final e and y. Words of other scripts come back as they are."""
+    """A light English stem: plural, -ing, -ed, final e and y. Words of other scripts, and endless ones, come back as they are."""
+    return _stem(word) if len(word) <= _LONGEST_WORD else word
+
+
+@lru_cache(maxsize=16_384)
+def _stem(word: str) -> str:
     if not word.isascii() or len(word) <= _SHORTEST_STEM:
         return _IRREGULAR.get(word, word)
     if word in _IRREGULAR:
