@@ -27,7 +27,8 @@ from jittrust.core.intent.drift import TrailStep
 from jittrust.core.intent.reading import ActionReading
 from jittrust.core.mission.mission import Mission
 from jittrust.core.mission.states import MISSION_MOVES, MissionState
-from jittrust.core.model import Evaluation, Response, Ruling, Verdict
+from jittrust.core.model import Evaluation, Ruling, Verdict
+from jittrust.core.response.ladder import RESPONSE_IN_FORCE
 from jittrust.core.response.session import SessionState, Standing
 from jittrust.core.rules import Rules
 from jittrust.core.states import move
@@ -141,7 +142,7 @@ class Evaluations:
         await self._state.change(writes, records)
         standing = self._state.standings.get(call.mission)
         level = standing.state if standing else SessionState.NORMAL
-        return Learned(_RESPONSE_IN_FORCE[level], next_pass=next_pass)
+        return Learned(RESPONSE_IN_FORCE[level], next_pass=next_pass)
 
     def read_result(self, mission: str, resource: str, reading: ActionReading, outcome: Outcome) -> None:
         """Index what came back: everything in it is untrusted until a person endorses its source."""
@@ -544,15 +545,6 @@ class Evaluations:
 
     def _pass(self, grant: str, lane: int, seq: int) -> str:
         return passes.mint(self._pass_key, self._state.pass_generation, grant, lane, seq)
-
-
-_RESPONSE_IN_FORCE = {
-    SessionState.NORMAL: Response.NONE,
-    SessionState.FLAGGED: Response.FLAG,
-    SessionState.NARROWED: Response.NARROW,
-    SessionState.SUSPENDED: Response.SUSPEND,
-    SessionState.KILLED: Response.KILL,
-}
 
 
 def is_access_request(ask: Evaluation) -> bool:

@@ -28,7 +28,6 @@ from jittrust.core.model import (
     Json,
     Reading,
     Reason,
-    Response,
     Ruling,
     Tool,
     Verdict,
@@ -553,7 +552,7 @@ def _judge(case: _Case, ruling: Ruling, cost: Gas, *, hard: bool) -> Judgement:
     agent = _agent_code(case, ruling)
     verdict = Verdict(
         ruling=ruling,
-        response=response if response is not Response.NONE else Response.NONE,
+        response=response,
         reasons=tuple(case.reasons),
         intent=case.reading.intent if case.reading else "",
         factors=case.factors,

@@ -25,13 +25,14 @@ class LadderRules:
     leave_clean: int = 5
 
 
-_RESPONSE: Mapping[SessionState, Response] = {
+RESPONSE_IN_FORCE: Mapping[SessionState, Response] = {
     SessionState.NORMAL: Response.NONE,
     SessionState.FLAGGED: Response.FLAG,
     SessionState.NARROWED: Response.NARROW,
     SessionState.SUSPENDED: Response.SUSPEND,
     SessionState.KILLED: Response.KILL,
 }
+"""What each state of a session means as a response."""
 
 _ORDER = (SessionState.NORMAL, SessionState.FLAGGED, SessionState.NARROWED, SessionState.SUSPENDED, SessionState.KILLED)
 
@@ -45,18 +46,17 @@ def respond(standing: Standing, now: Instant, rules: LadderRules) -> tuple[Stand
     entered = _entered(standing, rules)
     now_at = _ORDER.index(standing.state)
     if _ORDER.index(entered) > now_at:
-        return replace(standing, state=entered, moved=now), _RESPONSE[entered]
+        return replace(standing, state=entered, moved=now), RESPONSE_IN_FORCE[entered]
     if standing.state in (SessionState.FLAGGED, SessionState.NARROWED) and _may_leave(standing, rules):
         better = _ORDER[now_at - 1]
-        return replace(standing, state=better, clean=0, moved=now), _RESPONSE[better]
-    return standing, _RESPONSE[standing.state]
+        return replace(standing, state=better, clean=0, moved=now), RESPONSE_IN_FORCE[better]
+    return standing, RESPONSE_IN_FORCE[standing.state]
 
 
 def resumed(standing: Standing, now: Instant, rules: LadderRules) -> Standing:
     """The standing after a person let a suspended session go on: narrowed, with just enough trust not to fall back at once.
 
-    Raises:
-        KeyError: never; a killed session is returned unchanged, because nothing resumes it.
+    A killed session is returned unchanged, because nothing resumes it.
     """
     if SessionState.NARROWED not in SESSION_MOVES[standing.state]:
         return standing
