@@ -18,6 +18,7 @@ from nacl.signing import SigningKey
 from jittrust.adapters.cedar.policy import CedarPolicy
 from jittrust.adapters.memory.commit import MemoryCommit
 from jittrust.adapters.memory.pin import MemoryPin
+from jittrust.apps.wiring import offline_identity
 from jittrust.broker.broker import Broker
 from jittrust.broker.gather import Gather
 from jittrust.broker.grants import BrokerSecrets
@@ -106,6 +107,7 @@ class Bench:
             clock=lambda: NOW,
             new_id=lambda prefix: f"{prefix}-{next(names)}",
             issuer="https://broker.example",
+            identity=offline_identity(RULES, lambda: NOW, lambda prefix: f"{prefix}-{next(names)}"),
         )
         attached = await broker.driving.registry.attach(Attachment("ana", "bench", "files"))
         await broker.driving.missions.say("ana", GOAL, GoalSource.MISSION_START, "")

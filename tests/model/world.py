@@ -12,6 +12,7 @@ from nacl.signing import SigningKey
 from jittrust.adapters.memory.commit import MemoryCommit
 from jittrust.adapters.memory.pin import MemoryPin
 from jittrust.adapters.memory.policy import MemoryPolicy, MemoryRule
+from jittrust.apps.wiring import offline_identity
 from jittrust.broker.broker import Broker
 from jittrust.broker.grants import BrokerSecrets
 from jittrust.core.approval import Approval, ConfirmedBy
@@ -118,6 +119,7 @@ class World:
             clock=self.clock,
             new_id=self.names,
             issuer="urn:test",
+            identity=offline_identity(self.rules, self.clock, self.names),
         )
         return self
 

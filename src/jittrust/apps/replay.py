@@ -19,6 +19,7 @@ from nacl.signing import SigningKey
 from jittrust.adapters.cedar.policy import CedarPolicy
 from jittrust.adapters.memory.commit import MemoryCommit
 from jittrust.adapters.memory.pin import MemoryPin
+from jittrust.apps.wiring import offline_identity
 from jittrust.broker.broker import Broker
 from jittrust.broker.evaluate import Evaluations
 from jittrust.broker.grants import BrokerSecrets
@@ -178,6 +179,7 @@ async def replay_session(
         clock=clock,
         new_id=CountedNames(),
         issuer="urn:jittrust.local:replay",
+        identity=offline_identity(rules, clock, CountedNames()),
     )
     run = _Run(session, broker, rules, clock, independent=independent)
     return await run.rows()

@@ -19,6 +19,7 @@ from jittrust.apps.marked_yaml import DocumentPath, MarkedDocument, read_marked,
 from jittrust.apps.state_dir import default_state_dir
 from jittrust.core.errors import BadInputError
 from jittrust.core.model import Json
+from jittrust.core.secret import Secret
 
 PREFIX: Final = "JITTRUST_"
 # Variables of ours that are no settings. Any other variable with the prefix must name a setting.
@@ -129,6 +130,18 @@ class ListenSettings(_Section):
     max_message_bytes: int = Field(
         default=4 << 20, ge=1 << 10, le=64 << 20, description="Largest JSON-RPC message, either way, in bytes."
     )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[a-z0-9.\-]+(:[0-9]{1,5})?)?$",
+        description="Origin under which people and clients reach this server, such as https://trust.example.org; passkeys are bound to it."
+        " Empty: localhost.",
+    )
+    tls_certificate: FilePath | None = Field(
+        default=None, description="Certificate chain, PEM; with `tls_key` this server speaks HTTPS."
+    )
+    tls_key: FilePath | None = Field(
+        default=None, description="Private key of `tls_certificate`, PEM, readable by its owner only."
+    )
     max_sessions: int = Field(default=1000, ge=1, le=100_000, description="Most MCP sessions open at once.")
 
 
@@ -139,6 +152,44 @@ class UpstreamSettings(_Section):
         default=30, ge=1, le=600, description="How long a server may take to start and answer first."
     )
     call_seconds: int = Field(default=300, ge=1, le=86_400, description="How long one call may take, progress or not.")
+
+
+class IdentitySettings(_Section):
+    """The trust domain: one cryptographic identity for people, agents, workloads and workflows."""
+
+    trust_domain: str = Field(
+        default="",
+        pattern=r"^[a-z0-9._\-]{0,255}$",
+        description="Name of the SPIFFE trust domain. Empty: a name of its own for each state. Changing it makes every identity another one.",
+    )
+    keys: str = Field(
+        default="files",
+        pattern=r"^(files|pkcs11:.+)$",
+        description="Where signing keys live: `files` (mode 0600 in the state), or a PKCS#11 URI (RFC 7512) with `module-path` and `pin-source`.",
+    )
+    bundle_listen: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9.\-\[\]:]+:[0-9]{1,5})?$",
+        description="Address, `host:port`, of the SPIFFE bundle endpoint with profile https_spiffe. Empty: none; https_web is on the main address.",
+    )
+
+
+class PeopleSettings(_Section):
+    """Login of people at an OpenID provider, besides passkeys."""
+
+    oidc_issuer: str = Field(
+        default="", pattern=r"^(https?://\S+)?$", description="Issuer of the OpenID provider. Empty: passkeys only."
+    )
+    oidc_client: str = Field(default="", description="Client id at that provider.")
+    oidc_secret: str = Field(
+        default="",
+        repr=False,
+        description="Client secret, as `${VAR}`. Empty: a public client; PKCE is used either way.",
+    )
+
+    def secret(self, environ: Mapping[str, str]) -> Secret | None:
+        """The client secret with its `${VAR}` filled in; None for a public client. Raises BadInputError: code `config_bad_value`."""
+        return Secret(filled(self.oidc_secret, environ).encode()) if self.oidc_secret else None
 
 
 class PolicySettings(_Section):
@@ -219,6 +270,8 @@ class Settings(_Section):
     upstream: UpstreamSettings = Field(
         default_factory=UpstreamSettings, description="Patience with the servers behind."
     )
+    identity: IdentitySettings = Field(default_factory=IdentitySettings, description="The trust domain and its keys.")
+    people: PeopleSettings = Field(default_factory=PeopleSettings, description="How people log in.")
     policy: PolicySettings = Field(default_factory=PolicySettings, description="Rules that people write.")
     mission: MissionSettings = Field(default_factory=MissionSettings, description="What a mission gets.")
     grant: GrantSettings = Field(default_factory=GrantSettings, description="What a grant gets.")
@@ -321,6 +374,8 @@ def setting_fields() -> Iterator[tuple[tuple[str, ...], object]]:
     """Every setting: path and pydantic's description of it. `<name>` stands for the name of a server."""
     sections: dict[str, type[BaseModel]] = {
         "listen": ListenSettings,
+        "identity": IdentitySettings,
+        "people": PeopleSettings,
         "upstream": UpstreamSettings,
         "policy": PolicySettings,
         "mission": MissionSettings,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
+import os
+import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,19 +16,31 @@ from nacl.signing import SigningKey
 
 from jittrust.adapters.cedar.policy import CedarPolicy
 from jittrust.adapters.files.fence import FileFence
+from jittrust.adapters.files.key_store import FileKeyStore
 from jittrust.adapters.files.keys import load_keys
 from jittrust.adapters.files.lock import BrokerLock
 from jittrust.adapters.files.pin import PinFile
+from jittrust.adapters.https.bundle_source import HttpsBundleSource
+from jittrust.adapters.https.token_keys import HttpsTokenKeys
+from jittrust.adapters.localca.certificate_authority import LocalCertificateAuthority
+from jittrust.adapters.memory.key_store import MemoryKeyStore
+from jittrust.adapters.oidc.identity_provider import OidcProvider
+from jittrust.adapters.pkcs11.key_store import Pkcs11KeyStore
+from jittrust.adapters.proc.process_attestor import ProcAttestor
 from jittrust.adapters.sqlite.commit import SqliteCommit
 from jittrust.adapters.sqlite.committer import DEADLINE_S
 from jittrust.adapters.system.clock import SteadyClock
 from jittrust.adapters.system.names import new_name
+from jittrust.adapters.webauthn.passkey_check import WebauthnCheck
 from jittrust.broker.broker import Broker
 from jittrust.broker.grants import BrokerSecrets
+from jittrust.broker.identity.parts import IdentityParts
+from jittrust.core.identity.spiffe_id import TrustDomain
 from jittrust.core.ledger.checkpoint import LedgerSigner
 from jittrust.core.rules import GrantRules, Rules
 from jittrust.core.units import Instant
-from jittrust.ports.driving import Driving
+from jittrust.ports.driving import Driving, InProcess
+from jittrust.ports.key_store import KeyStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,8 +55,9 @@ class Wired:
     """A broker that is open.
 
     Attributes:
-        driving: what may be asked of it.
+        driving: what may be asked of it; inner: what only faces in this process may ask.
         issuer: `iss` of its access tokens, the same for the life of the state.
+        trust_domain: of its SPIFFE IDs.
         token_keys: public keys of access tokens by `kid`.
         clock: its time.
         new_name: makes unique names.
@@ -50,7 +66,9 @@ class Wired:
     """
 
     driving: Driving
+    inner: InProcess
     issuer: str
+    trust_domain: TrustDomain
     token_keys: Mapping[str, bytes]
     clock: Callable[[], Instant]
     new_name: Callable[[str], str]
@@ -80,6 +98,78 @@ def deadline_of(settings: Settings | None) -> float:
     return DEADLINE_S if settings is None else settings.store.commit_deadline_milliseconds / 1000
 
 
+def trust_domain_of(settings: Settings | None, kid: str) -> TrustDomain:
+    """The trust domain as configured; else one that no other state has."""
+    named = settings.identity.trust_domain if settings else ""
+    return TrustDomain(named or f"{kid}.jittrust.local")
+
+
+def origin_of(settings: Settings | None) -> str:
+    """The web origin under which people reach this server: passkeys are bound to it."""
+    if settings is None:
+        return "http://localhost:8750"
+    tls = settings.listen.tls_certificate is not None
+    return settings.listen.public_url or f"{'https' if tls else 'http'}://localhost:{settings.listen.port}"
+
+
+def key_store(state: Path, settings: Settings | None) -> KeyStore:
+    """Where the signing keys of the trust domain live. Raises UnavailableError: code `key_store_unavailable`."""
+    named = settings.identity.keys if settings else ""
+    return Pkcs11KeyStore(named) if named.startswith("pkcs11:") else FileKeyStore(state / "keys" / "identity")
+
+
+def provider_of(settings: Settings | None, clock: Callable[[], Instant]) -> OidcProvider | None:
+    """Login at an OpenID provider, where one is configured."""
+    if settings is None or not settings.people.oidc_issuer:
+        return None
+    people = settings.people
+    return OidcProvider(people.oidc_issuer, people.oidc_client, people.secret(os.environ), clock)
+
+
+def identity_parts(
+    *,
+    trust_domain: TrustDomain,
+    keys: KeyStore,
+    hash_key: bytes,
+    origin: str,
+    provider: OidcProvider | None,
+    rules: Rules,
+    clock: Callable[[], Instant],
+    new_id: Callable[[str], str],
+) -> IdentityParts:
+    """The identity layer's driven ports as this product has them."""
+    return IdentityParts(
+        trust_domain=trust_domain,
+        authority=LocalCertificateAuthority(keys, secrets.token_bytes),
+        processes=ProcAttestor(),
+        bundle_source=HttpsBundleSource(),
+        token_keys=HttpsTokenKeys(clock),
+        provider=provider,
+        passkeys=WebauthnCheck(origin),
+        hash_key=hash_key,
+        random=secrets.token_bytes,
+        rules=rules,
+        clock=clock,
+        new_id=new_id,
+    )
+
+
+def offline_identity(
+    rules: Rules, clock: Callable[[], Instant], new_id: Callable[[str], str], trust_domain: str = "jittrust.test"
+) -> IdentityParts:
+    """The same with keys in memory, for a broker that leaves nothing behind: replay, benchmarks, tests."""
+    return identity_parts(
+        trust_domain=TrustDomain(trust_domain),
+        keys=MemoryKeyStore(),
+        hash_key=bytes(32),
+        origin="http://localhost:8750",
+        provider=None,
+        rules=rules,
+        clock=clock,
+        new_id=new_id,
+    )
+
+
 @contextlib.asynccontextmanager
 async def open_broker(state: Path, settings: Settings | None = None) -> AsyncIterator[Wired]:
     """Open the broker of a state folder; at the end of the block everything queued is durable and the folder is free again.
@@ -101,6 +191,16 @@ async def open_broker(state: Path, settings: Settings | None = None) -> AsyncIte
             state / DATABASE, signer=signer, origin=origin, fence=fence, clock=clock, deadline_s=deadline_of(settings)
         )
         kid = hashlib.sha256(public).hexdigest()[:16]
+        identity = identity_parts(
+            trust_domain=trust_domain_of(settings, kid),
+            keys=key_store(state, settings),
+            hash_key=hmac.digest(keys.passes.reveal(), b"jittrust identity layer, keyed hashes", "sha256"),
+            origin=origin_of(settings),
+            provider=provider_of(settings, clock),
+            rules=rules,
+            clock=clock,
+            new_id=new_name,
+        )
         try:
             observe = bool(settings and settings.policy.observe)
             broker = await Broker.open(
@@ -114,10 +214,20 @@ async def open_broker(state: Path, settings: Settings | None = None) -> AsyncIte
                 clock=clock,
                 new_id=new_name,
                 issuer=f"urn:{origin.replace('/', ':')}",
+                identity=identity,
                 observe=observe,
             )
+            issuer = f"urn:{origin.replace('/', ':')}"
             yield Wired(
-                broker.driving, f"urn:{origin.replace('/', ':')}", {kid: public}, clock, new_name, state, observe
+                broker.driving,
+                broker.inner,
+                issuer,
+                identity.trust_domain,
+                {kid: public},
+                clock,
+                new_name,
+                state,
+                observe,
             )
         finally:
             await store.close()

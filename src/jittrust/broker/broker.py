@@ -9,13 +9,24 @@ from jittrust.broker.approvals import ApprovalBook
 from jittrust.broker.evaluate import Evaluations
 from jittrust.broker.gather import Gather
 from jittrust.broker.grants import BrokerSecrets, GrantBook
+from jittrust.broker.identity.authorities import AuthorityBook
+from jittrust.broker.identity.bundles import BundleBook
+from jittrust.broker.identity.directory import DirectoryBook
+from jittrust.broker.identity.enrolment import EnrolmentBook
+from jittrust.broker.identity.federation import FederationBook
+from jittrust.broker.identity.identities import IdentityBook
+from jittrust.broker.identity.issuance import IssuanceBook
+from jittrust.broker.identity.parts import IdentityParts
+from jittrust.broker.identity.passkeys import PasskeyBook
+from jittrust.broker.identity.people import PeopleBook
+from jittrust.broker.identity.sources import SourceBook
 from jittrust.broker.missions import MissionBook
 from jittrust.broker.registry import ToolRegistry
 from jittrust.broker.state import State
 from jittrust.core.rules import Rules
 from jittrust.core.units import Instant
 from jittrust.ports.commit import Commit
-from jittrust.ports.driving import Driving
+from jittrust.ports.driving import Driving, InProcess
 from jittrust.ports.ledger_reader import LedgerReader
 from jittrust.ports.pin import PinCheck
 from jittrust.ports.policy import Policy
@@ -39,11 +50,12 @@ class _Ledger:
 
 
 class Broker:
-    """Everything that decides, in one process. Open it with `Broker.open`, ask it through `driving`."""
+    """Everything that decides, in one process. Open it with `Broker.open`, ask it through `driving`, or (its own process's faces only) `inner`."""
 
-    def __init__(self, driving: Driving, state: State, store: Commit) -> None:
+    def __init__(self, driving: Driving, inner: InProcess, state: State, store: Commit) -> None:
         """Use `Broker.open`."""
         self.driving = driving
+        self.inner = inner
         self.state = state
         self._store = store
 
@@ -60,6 +72,7 @@ class Broker:
         clock: Callable[[], Instant],
         new_id: Callable[[str], str],
         issuer: str,
+        identity: IdentityParts,
         *,
         observe: bool = False,
     ) -> Broker:
@@ -76,6 +89,7 @@ class Broker:
             clock: the time, never going back (see `adapters.system.clock`).
             new_id: makes a unique name with the given prefix.
             issuer: `iss` of access tokens.
+            identity: what the identity layer needs from outside.
             observe: record every verdict and stop nothing but hard refusals.
 
         Raises:
@@ -84,6 +98,14 @@ class Broker:
         state = State(store, await store.load())
         grants = GrantBook(state, rules, secrets, issuer, clock, new_id)
         missions = MissionBook(state, grants, pin, rules, clock, new_id)
+        identities = IdentityBook(state, grants, missions, identity)
+        enrolment = EnrolmentBook(state, identities, identity)
+        authorities = AuthorityBook(state, identity)
+        federation = FederationBook(state, identities, identity)
+        bundles = BundleBook(state, authorities, federation, identities, identity)
+        sources = SourceBook(state, identity)
+        people = PeopleBook(state, identities, identity)
+        passkeys = PasskeyBook(state, people, identities, identity)
         gather = Gather(state, policy, rules)
         driving = Driving(
             decisions=Evaluations(state, gather, grants, rules, secrets.pass_key, clock, new_id, observe=observe),
@@ -92,8 +114,20 @@ class Broker:
             approvals=ApprovalBook(state, missions, pin, rules, clock),
             registry=ToolRegistry(state, missions, rules, clock, new_id),
             ledger=_Ledger(ledger, ledger_vkey),
+            identities=identities,
+            enrolment=enrolment,
+            bundles=bundles,
+            authorities=authorities,
+            federation=federation,
+            people=people,
+            sources=sources,
         )
-        return cls(driving, state, store)
+        inner = InProcess(
+            issuance=IssuanceBook(state, identities, enrolment, authorities, bundles, sources, identity),
+            passkeys=passkeys,
+            directory=DirectoryBook(state, identities, identity),
+        )
+        return cls(driving, inner, state, store)
 
     async def close(self) -> None:
         """Finish what is queued and let go of the store."""

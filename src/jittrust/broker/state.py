@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar, cast
 
 from jittrust.broker.definitions import tool_of
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
@@ -32,10 +32,15 @@ from jittrust.core.response.session import Standing
 from jittrust.core.states import move
 from jittrust.core.units import Gas, Instant
 from jittrust.ports.commit import (
+    KEPT,
+    KIND_OF,
     AddHistory,
     Change,
     Commit,
     Committed,
+    Drop,
+    Keep,
+    Kept,
     MoveGrant,
     OpenGrant,
     PutApproval,
@@ -51,6 +56,7 @@ from jittrust.ports.commit import (
 from jittrust.ports.registry import Attachment
 
 K = TypeVar("K")
+V = TypeVar("V")
 
 # How many steps of a mission are kept for drift, and answers for re-sends; both only in memory.
 TRAIL_KEPT = 64
@@ -104,6 +110,22 @@ class MissionMemory:
     operator: str = ""
 
 
+class KeptIndex(Protocol):
+    """Finds values of the identity layer by something else than their id. Told of every change; it raises nothing and awaits nothing."""
+
+    def took(self) -> None:
+        """Everything was read again from the store: build the index anew from `State.kept`."""
+        ...
+
+    def kept(self, value: Kept, before: Kept | None) -> None:
+        """`value` took the place of `before`."""
+        ...
+
+    def dropped(self, value: Kept) -> None:
+        """`value` is gone."""
+        ...
+
+
 class State:
     """Live missions, grants, lanes, standings, approvals, pins and histories."""
 
@@ -123,6 +145,7 @@ class State:
         self._failed = 0
         self._mended = 0
         self.tools: dict[str, Tool] = {}
+        self.indexes: list[KeptIndex] = []
         self._take(stored, first=True)
 
     def _take(self, stored: StoredState, *, first: bool = False) -> None:
@@ -137,6 +160,9 @@ class State:
         for pin in self.pins.values():
             name = f"{pin.server}/{pin.tool}"
             self.tools[name] = known[name] if name in known and known[name].pin == pin.pin else tool_of(pin)
+        self.kept: dict[str, dict[str, Kept]] = {kind: dict(stored.kept.get(kind, {})) for kind in KEPT}
+        for index in self.indexes:
+            index.took()
         self.pass_generation = stored.pass_generation
         # What a call asks for is found by key: looking through everything ever stored would make each call dearer than the one before.
         self._missions_of: dict[str, set[str]] = {}
@@ -330,6 +356,33 @@ class State:
                     self.tools[f"{pin.server}/{pin.tool}"] = tool_of(pin)
             case AddHistory():
                 self._count(write)
+            case Keep(value):
+                self._keep(value)
+            case Drop(value):
+                self.kept[KIND_OF[type(value)]].pop(value.id, None)
+                for index in self.indexes:
+                    index.dropped(value)
+
+    def _keep(self, value: Kept) -> None:
+        table = self.kept[KIND_OF[type(value)]]
+        before = table.get(value.id)
+        if (0 if before is None else before.revision) != value.revision - 1:
+            # Whoever changes something reads memory without awaiting, so a revision that does not follow was judged by memory that has moved on.
+            raise ConflictError(
+                "stale_revision", f"{value.id} was changed meanwhile.", "Look at it again, then repeat."
+            )
+        table[value.id] = value
+        for index in self.indexes:
+            index.kept(value, before)
+
+    def add_index(self, index: KeptIndex) -> None:
+        """Keep an index of the identity layer up to date from now on."""
+        self.indexes.append(index)
+        index.took()
+
+    def of_kind(self, kind: type[V]) -> Mapping[str, V]:
+        """All values of one kind of the identity layer, by id; live, not a copy."""
+        return cast("Mapping[str, V]", self.kept[KIND_OF[cast("type[Kept]", kind)]])
 
     def _index_mission(self, mission: Mission) -> None:
         if mission.state in ENDED:

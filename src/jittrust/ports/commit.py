@@ -11,6 +11,13 @@ from jittrust.core.authority.pin import ToolPin
 from jittrust.core.grant.grant import Grant, Lane
 from jittrust.core.grant.states import GrantState
 from jittrust.core.history import History
+from jittrust.core.identity.attest import TrustedIssuer
+from jittrust.core.identity.authority import BundleVersion, SigningAuthority
+from jittrust.core.identity.directory import DirectoryGroup, DirectoryToken, DirectoryUser
+from jittrust.core.identity.entry import JoinToken, RegistrationEntry
+from jittrust.core.identity.federate import FederatedDomain
+from jittrust.core.identity.identity import Blueprint, Identity
+from jittrust.core.identity.person import OneTimeLink, Passkey, SignIn
 from jittrust.core.mission.mission import Mission
 from jittrust.core.model import Json
 from jittrust.core.response.session import Standing
@@ -107,8 +114,70 @@ class AddHistory:
     values: tuple[str, ...] = ()
 
 
+Kept: TypeAlias = (
+    Identity
+    | Blueprint
+    | RegistrationEntry
+    | JoinToken
+    | SigningAuthority
+    | BundleVersion
+    | FederatedDomain
+    | Passkey
+    | SignIn
+    | OneTimeLink
+    | DirectoryUser
+    | DirectoryGroup
+    | DirectoryToken
+    | TrustedIssuer
+)
+"""A value of the identity layer: stored whole under its `id`, with a `revision`."""
+
+KEPT: Mapping[str, type[Kept]] = {
+    "identity": Identity,
+    "blueprint": Blueprint,
+    "entry": RegistrationEntry,
+    "join_token": JoinToken,
+    "authority": SigningAuthority,
+    "bundle_version": BundleVersion,
+    "federated_domain": FederatedDomain,
+    "passkey": Passkey,
+    "sign_in": SignIn,
+    "one_time_link": OneTimeLink,
+    "directory_user": DirectoryUser,
+    "directory_group": DirectoryGroup,
+    "directory_token": DirectoryToken,
+    "trusted_issuer": TrustedIssuer,
+}
+"""Every kind of them by the name under which it is stored; a name is never used for another kind."""
+KIND_OF: Mapping[type[Kept], str] = {kind: name for name, kind in KEPT.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Store a value whole. Holds only if what is stored has the revision before it (revision 1: nothing is stored under its id)."""
+
+    value: Kept
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Forget a value. Holds only if what is stored has exactly its revision."""
+
+    value: Kept
+
+
 Write: TypeAlias = (
-    SpendPass | PutMission | OpenGrant | MoveGrant | PutLane | PutStanding | PutApproval | PutPin | AddHistory
+    SpendPass
+    | PutMission
+    | OpenGrant
+    | MoveGrant
+    | PutLane
+    | PutStanding
+    | PutApproval
+    | PutPin
+    | AddHistory
+    | Keep
+    | Drop
 )
 
 
@@ -135,6 +204,7 @@ class Committed:
 class StoredState:
     """Everything a broker needs to go on after a restart.
 
+    `kept` are the values of the identity layer, by kind (`KEPT`) and id.
     `pass_generation` is mixed into every pass and rises when the store was found older than the fence (a restored backup).
     """
 
@@ -145,6 +215,7 @@ class StoredState:
     approvals: Mapping[str, Approval] = field(default_factory=dict)
     pins: Mapping[tuple[str, str], ToolPin] = field(default_factory=dict)
     histories: Mapping[str, History] = field(default_factory=dict)
+    kept: Mapping[str, Mapping[str, Kept]] = field(default_factory=dict)
     pass_generation: int = 1
 
 
@@ -159,7 +230,8 @@ class Commit(Protocol):
         Raises:
             PassSupersededError: a `SpendPass` or `PutLane` lost: the seq is not the live one, or the lane is closed.
             GasExhaustedError: a `SpendPass` that goes out costs more than is left.
-            ConflictError: code `stale_generation` (PutMission), `grant_exists` (OpenGrant), `not_active` (goes out without an active grant and mission).
+            ConflictError: code `stale_generation` (PutMission), `stale_revision` (Keep, Drop),
+                `grant_exists` (OpenGrant), `not_active` (goes out without an active grant and mission).
             FencedError: another broker has taken over.
             UnavailableError: code `store_unavailable`: disk full, deadline passed, file broken. Nothing was changed as far as can be known.
         """

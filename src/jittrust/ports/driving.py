@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jittrust.ports.approvals import Approvals
+from jittrust.ports.authorities import Authorities
+from jittrust.ports.bundles import Bundles
 from jittrust.ports.decision_point import DecisionPoint
+from jittrust.ports.directory import Directory
+from jittrust.ports.enrolment import Enrolment
+from jittrust.ports.federation import Federation
 from jittrust.ports.grants import Grants
+from jittrust.ports.identities import Identities
+from jittrust.ports.issuance import Issuance
 from jittrust.ports.ledger_view import LedgerView
 from jittrust.ports.missions import Missions
+from jittrust.ports.passkeys import Passkeys
+from jittrust.ports.people import People
 from jittrust.ports.registry import Registry
+from jittrust.ports.trusted_sources import TrustedSources
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +32,19 @@ class Driving:
     approvals: Approvals
     registry: Registry
     ledger: LedgerView
+    identities: Identities
+    enrolment: Enrolment
+    bundles: Bundles
+    authorities: Authorities
+    federation: Federation
+    people: People
+    sources: TrustedSources
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """What only faces in the broker's own process may ask, for it takes their word for who is calling."""
+
+    issuance: Issuance
+    passkeys: Passkeys
+    directory: Directory

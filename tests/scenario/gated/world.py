@@ -18,6 +18,7 @@ from jittrust.adapters.memory.commit import MemoryCommit
 from jittrust.adapters.memory.pin import MemoryPin
 from jittrust.adapters.memory.policy import MemoryPolicy, MemoryRule
 from jittrust.api.local.face import LocalFace
+from jittrust.apps.wiring import offline_identity
 from jittrust.broker.broker import Broker
 from jittrust.broker.grants import BrokerSecrets
 from jittrust.core.approval import Approval, ConfirmedBy
@@ -173,6 +174,7 @@ async def world(state: Path) -> AsyncIterator[World]:
         clock=lambda: Instant(time.time()),
         new_id=lambda prefix: f"{prefix}-{next(numbers)}",
         issuer="urn:test",
+        identity=offline_identity(Rules(), lambda: Instant(time.time()), lambda prefix: f"{prefix}-{next(numbers)}"),
     )
     face = LocalFace(broker.driving)
     await face.open(wire.socket_path(state))

@@ -31,9 +31,14 @@ from jittrust.core.response.session import Standing
 from jittrust.core.states import move
 from jittrust.core.units import Gas, Instant
 from jittrust.ports.commit import (
+    KEPT,
+    KIND_OF,
     AddHistory,
     Change,
     Committed,
+    Drop,
+    Keep,
+    Kept,
     MoveGrant,
     OpenGrant,
     PutApproval,
@@ -92,6 +97,7 @@ class MemoryCommit:
         self._approvals: dict[str, Approval] = {}
         self._pins: dict[tuple[str, str], ToolPin] = {}
         self._counts: dict[str, _Counts] = {}
+        self._kept: dict[str, dict[str, Kept]] = {kind: {} for kind in KEPT}
         self._leaves: list[bytes] = []
         self._frontier = Frontier()
         self._prev = FIRST_PREV
@@ -129,6 +135,7 @@ class MemoryCommit:
             approvals=dict(self._approvals),
             pins=dict(self._pins),
             histories={agent: counts.frozen() for agent, counts in self._counts.items()},
+            kept={kind: dict(values) for kind, values in self._kept.items()},
         )
 
     async def delivered_at(self, grant: str, lane: int, seq: int) -> Instant | None:
@@ -177,6 +184,10 @@ class MemoryCommit:
                 _put(self._pins, (write.pin.server, write.pin.tool), write.pin, undo)
             case AddHistory():
                 self._count(write, undo)
+            case Keep():
+                self._keep(write.value, undo)
+            case Drop():
+                self._drop(write.value, undo)
             case _:
                 assert_never(write)
         return None
@@ -263,6 +274,21 @@ class MemoryCommit:
         for value in add.values:
             _count_one(counts.by_value, value, undo)
 
+    def _keep(self, value: Kept, undo: Undo) -> None:
+        kind = KIND_OF[type(value)]
+        stored = self._kept[kind].get(value.id)
+        if (0 if stored is None else stored.revision) != value.revision - 1:
+            raise _stale(kind, value.id)
+        _put(self._kept[kind], value.id, value, undo)
+
+    def _drop(self, value: Kept, undo: Undo) -> None:
+        kind = KIND_OF[type(value)]
+        stored = self._kept[kind].get(value.id)
+        if stored is None or stored.revision != value.revision:
+            raise _stale(kind, value.id)
+        del self._kept[kind][value.id]
+        undo.append(lambda: self._kept[kind].__setitem__(value.id, stored))
+
     def _retire(self, lane: Lane, undo: Undo) -> None:
         handed = lane.issued if lane.delivered is None else lane.delivered
         _put(self._retired, (lane.grant, lane.number, lane.seq), handed, undo)
@@ -272,6 +298,10 @@ class MemoryCommit:
         if grant is None:
             raise NotFoundError("no_such_grant", f"there is no grant {name}")
         return grant
+
+
+def _stale(kind: str, name: str) -> ConflictError:
+    return ConflictError("stale_revision", f"{kind} {name} was changed meanwhile", "Look at it again, then repeat.")
 
 
 def _put(table: dict[K, V], key: K, value: V, undo: Undo) -> None:

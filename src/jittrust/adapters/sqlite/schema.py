@@ -89,6 +89,16 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE record (number INTEGER PRIMARY KEY, leaf BLOB NOT NULL, leaf_hash BLOB NOT NULL) STRICT;
     CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
     """,
+    """
+    -- The identity layer: one value a row, changed only by whoever knows its revision.
+    CREATE TABLE kept (
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        revision INTEGER NOT NULL CHECK (revision > 0),
+        body BLOB NOT NULL,
+        PRIMARY KEY (kind, id)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

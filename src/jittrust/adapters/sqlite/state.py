@@ -10,13 +10,14 @@ from typing import Any
 from jittrust.adapters.sqlite.codec import decode
 from jittrust.core.approval import Approval
 from jittrust.core.authority.pin import ToolPin
+from jittrust.core.errors import UnavailableError
 from jittrust.core.grant.grant import Grant, Lane
 from jittrust.core.grant.states import GrantState
 from jittrust.core.history import History
 from jittrust.core.mission.mission import Mission
 from jittrust.core.response.session import Standing
 from jittrust.core.units import Gas, Instant
-from jittrust.ports.commit import StoredState
+from jittrust.ports.commit import KEPT, Kept, StoredState
 
 
 def read_state(db: sqlite3.Connection) -> StoredState:
@@ -40,6 +41,7 @@ def read_state(db: sqlite3.Connection) -> StoredState:
             for server, tool, body in db.execute("SELECT server, tool, body FROM pin")
         },
         histories=_histories(db),
+        kept=_kept(db),
         pass_generation=db.execute("SELECT pass_generation FROM meta").fetchone()[0],
     )
 
@@ -52,6 +54,15 @@ def read_handed(db: sqlite3.Connection, grant: str, lane: int, seq: int) -> Inst
         (grant, lane, seq),
     ).fetchone()
     return None if found is None else Instant(found[0])
+
+
+def _kept(db: sqlite3.Connection) -> dict[str, dict[str, Kept]]:
+    kept: dict[str, dict[str, Kept]] = {kind: {} for kind in KEPT}
+    for kind, name, body in db.execute("SELECT kind, id, body FROM kept"):
+        if kind not in KEPT:
+            raise UnavailableError("store_unavailable", f"the store holds a {kind}, which this version does not know")
+        kept[kind][name] = decode(KEPT[kind], body)
+    return kept
 
 
 def _lanes(db: sqlite3.Connection) -> list[Lane]:

@@ -16,7 +16,11 @@ from jittrust.core.grant.states import GRANT_MOVES, GrantState
 from jittrust.core.states import move
 from jittrust.core.units import Gas
 from jittrust.ports.commit import (
+    KIND_OF,
     AddHistory,
+    Drop,
+    Keep,
+    Kept,
     MoveGrant,
     OpenGrant,
     PutApproval,
@@ -82,6 +86,10 @@ def apply_write(db: sqlite3.Connection, write: Write) -> Gas | None:
             db.execute("REPLACE INTO pin (server, tool, body) VALUES (?, ?, ?)", (pin.server, pin.tool, encode(pin)))
         case AddHistory():
             _count(db, write)
+        case Keep():
+            _keep(db, write.value)
+        case Drop():
+            _drop(db, write.value)
         case _:
             assert_never(write)
     return None
@@ -197,6 +205,25 @@ def _count(db: sqlite3.Connection, add: AddHistory) -> None:
         db.execute(_COUNT, row)
 
 
+def _keep(db: sqlite3.Connection, value: Kept) -> None:
+    kind = KIND_OF[type(value)]
+    if value.revision == 1:
+        sql = "INSERT INTO kept (body, revision, kind, id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id"
+        condition: tuple[int, ...] = ()
+    else:
+        sql = "UPDATE kept SET body = ?, revision = ? WHERE kind = ? AND id = ? AND revision = ? RETURNING id"
+        condition = (value.revision - 1,)
+    if not db.execute(sql, (encode(value), value.revision, kind, value.id, *condition)).fetchall():
+        raise _stale(kind, value.id)
+
+
+def _drop(db: sqlite3.Connection, value: Kept) -> None:
+    kind = KIND_OF[type(value)]
+    sql = "DELETE FROM kept WHERE kind = ? AND id = ? AND revision = ? RETURNING id"
+    if not db.execute(sql, (kind, value.id, value.revision)).fetchall():
+        raise _stale(kind, value.id)
+
+
 def _lane_row(lane: Lane) -> tuple[object, ...]:
     return (
         lane.seq,
@@ -210,6 +237,10 @@ def _lane_row(lane: Lane) -> tuple[object, ...]:
         lane.grant,
         lane.number,
     )
+
+
+def _stale(kind: str, name: str) -> ConflictError:
+    return ConflictError("stale_revision", f"{kind} {name} was changed meanwhile", "Look at it again, then repeat.")
 
 
 def _superseded() -> PassSupersededError:

@@ -58,7 +58,7 @@ class LocalConnection:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
 
-    async def call(self, name: str, **arguments: object) -> Any:  # noqa: ANN401 - the callers know the type by the call's name
+    async def call(self, name: str, /, **arguments: object) -> Any:  # noqa: ANN401 - the callers know the type by the call's name
         """Call one method of a port.
 
         Raises:

@@ -11,12 +11,19 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from jittrust.adapters.unixsocket.approvals import SocketApprovals
+from jittrust.adapters.unixsocket.authorities import SocketAuthorities
+from jittrust.adapters.unixsocket.bundles import SocketBundles
 from jittrust.adapters.unixsocket.connection import LocalConnection
 from jittrust.adapters.unixsocket.decision_point import SocketDecisionPoint
+from jittrust.adapters.unixsocket.enrolment import SocketEnrolment
+from jittrust.adapters.unixsocket.federation import SocketFederation
 from jittrust.adapters.unixsocket.grants import SocketGrants
+from jittrust.adapters.unixsocket.identities import SocketIdentities
 from jittrust.adapters.unixsocket.ledger_view import SocketLedgerView
 from jittrust.adapters.unixsocket.missions import SocketMissions
+from jittrust.adapters.unixsocket.people import SocketPeople
 from jittrust.adapters.unixsocket.registry import SocketRegistry
+from jittrust.adapters.unixsocket.trusted_sources import SocketTrustedSources
 from jittrust.core.errors import UnavailableError
 from jittrust.ports import wire
 from jittrust.ports.driving import Driving
@@ -62,6 +69,13 @@ def driving_of(connection: LocalConnection) -> Driving:
         approvals=SocketApprovals(connection),
         registry=SocketRegistry(connection),
         ledger=SocketLedgerView(connection),
+        sources=SocketTrustedSources(connection),
+        people=SocketPeople(connection),
+        identities=SocketIdentities(connection),
+        federation=SocketFederation(connection),
+        enrolment=SocketEnrolment(connection),
+        bundles=SocketBundles(connection),
+        authorities=SocketAuthorities(connection),
     )
 
 

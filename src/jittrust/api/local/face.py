@@ -35,7 +35,17 @@ _WAITING = frozenset({"approvals.wait", "registry.changed"})
 
 # What widens, grants or states a goal is for people. A goal that a form in the client brought (elicitation) comes through the gate, which
 # is a descendant of the agent's process by nature, and is recorded as what it is.
-_FOR_PEOPLE = frozenset({"missions.start", "missions.change", "missions.say", "grants.open", "grants.revoke"})
+_FOR_PEOPLE = frozenset(
+    {
+        *("missions.start", "missions.change", "missions.say", "grants.open", "grants.revoke"),
+        *("identities.enrol", "identities.change", "identities.draw"),
+        *("enrolment.put", "enrolment.remove", "enrolment.invite"),
+        *("authorities.prepare", "authorities.activate", "authorities.taint", "authorities.revoke"),
+        *("federation.federate", "federation.refresh", "federation.end"),
+        *("people.invite", "people.bootstrap", "people.login", "people.logged_in", "people.session"),
+        *("sources.trust", "sources.distrust", "sources.directory_token"),
+    }
+)
 
 
 @dataclass(slots=True, eq=False)

@@ -50,6 +50,10 @@ class RecordKind(StrEnum):
     GRANT = "grant"  # a grant was issued, ended, or a lane opened
     APPROVAL = "approval"  # a question to a person was asked, answered, used
     TOOL = "tool"  # a tool definition was pinned, changed, approved
+    IDENTITY = "identity"  # a subject, blueprint, entry, ticket, passkey or directory user was made, changed or ended
+    ISSUANCE = "issuance"  # a document was signed: by which key, for whom, until when
+    AUTHORITY = "authority"  # a signing authority was prepared, activated, tainted, revoked
+    FEDERATION = "federation"  # a foreign trust domain was trusted, refreshed, let go
     STORE = "store"  # the store itself: found older than its fence
 
 

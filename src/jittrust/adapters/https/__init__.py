@@ -1,0 +1,1 @@
+"""Guarded fetches over HTTPS: bundles of federated trust domains, keys of token issuers."""

@@ -1,0 +1,1 @@
+"""OpenID Connect as a client: people log in at their own identity provider."""

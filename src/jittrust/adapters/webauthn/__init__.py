@@ -1,0 +1,1 @@
+"""Passkeys (W3C WebAuthn Level 3)."""

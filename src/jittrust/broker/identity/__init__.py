@@ -1,0 +1,1 @@
+"""The identity layer of the broker: registry, enrolment, issuance, signing authorities, federation, people."""

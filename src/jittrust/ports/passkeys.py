@@ -1,0 +1,32 @@
+"""Passkeys of people."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jittrust.core.identity.person import Passkey
+from jittrust.ports.people import SignedIn
+
+
+class Passkeys(Protocol):
+    """Enrols passkeys, and lets them sign in and approve. Options and responses are WebAuthn's JSON."""
+
+    async def begin(self, session: str, invitation: str) -> str:
+        """Creation options for the person of a session or of an unused invitation (one of the two). Raises RefusedError: code `not_signed_in`, `link_dead`."""
+        ...
+
+    async def finish(self, session: str, invitation: str, response: str, label: str) -> SignedIn:
+        """Store the new passkey; the invitation is spent, and its person signed in. Raises RefusedError: code `passkey_refused`, `link_dead`."""
+        ...
+
+    async def request(self, approval: str = "") -> str:
+        """Request options: to sign in, or (with `approval`) over exactly what that question asks. Raises NotFoundError: code `approval_unknown`."""
+        ...
+
+    async def sign_in(self, response: str) -> SignedIn:
+        """Sign in with a passkey. Raises RefusedError: code `passkey_refused`."""
+        ...
+
+    async def list(self, person: str) -> tuple[Passkey, ...]:
+        """Passkeys of a person."""
+        ...
