@@ -51,6 +51,9 @@ COMMANDS: Final[Sequence[CommandRow]] = (
     ),
     CommandRow("mission", SAY, "Plan, start, list, show, approve and end missions.", _HERE + "mission:app"),
     CommandRow("grant", SAY, "Open, list and revoke ephemeral access grants.", _HERE + "grant:app"),
+    CommandRow(
+        "identity", SAY, "Who exists and who answers for whom; entries, rotation, federation.", _HERE + "identity:app"
+    ),
     CommandRow("approve", ANSWER, "Say yes to what waits for you; without an ID: list it.", _HERE + "answer:approve"),
     CommandRow("deny", ANSWER, "Say no to what waits for you.", _HERE + "answer:deny"),
     CommandRow("log", ANSWER, "Show the newest records of the ledger; -f follows.", _HERE + "log:log"),
