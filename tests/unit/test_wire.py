@@ -164,6 +164,13 @@ def test_every_method_of_every_driving_port_can_go_over_the_wire() -> None:
         "approvals",
         "registry",
         "ledger",
+        "identities",
+        "enrolment",
+        "bundles",
+        "authorities",
+        "federation",
+        "people",
+        "sources",
     }
     assert wire.calls()["grants.open_lane"].result([1, "x", "y"]) == (1, "x", "y")
     assert wire.calls()["ledger.entries"].result(["AAE="]) == (b"\x00\x01",)
