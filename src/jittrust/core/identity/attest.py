@@ -25,6 +25,7 @@ from jittrust.core.identity.certificates import (
 )
 from jittrust.core.identity.entry import MAX_SELECTOR
 from jittrust.core.identity.public_keys import (
+    ED25519_ALGORITHMS,
     TOKEN_ALGORITHMS,
     PublicKey,
     from_jwk,
@@ -164,12 +165,16 @@ def _chosen(jwks: Mapping[str, Json], kid: Json, algorithm: str) -> PublicKey:
         and one.get("kid") == kid
         and one.get("kty") == _KEY_KINDS.get(algorithm[:2], "OKP")
         and one.get("use", "sig") == "sig"
-        and one.get("alg", algorithm) == algorithm
+        and _same_algorithm(one.get("alg"), algorithm)
         and _verifies(one.get("key_ops"))
     ]
     if len(fitting) != 1:
         raise _refused("its issuer has no such key, or more than one")
     return from_jwk(fitting[0])
+
+
+def _same_algorithm(named: Json, algorithm: str) -> bool:
+    return named is None or named == algorithm or (isinstance(named, str) and {named, algorithm} == ED25519_ALGORITHMS)
 
 
 def _verifies(operations: Json) -> bool:

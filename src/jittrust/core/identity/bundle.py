@@ -11,6 +11,7 @@ from jittrust.core.errors import BadInputError
 from jittrust.core.identity.certificates import read_certificate
 from jittrust.core.identity.public_keys import (
     PRIVATE_MEMBERS,
+    SVID_ALGORITHMS,
     from_jwk,
     read_key,
     to_jwk,
@@ -91,7 +92,8 @@ def _read_entry(jwk: Mapping[str, Json], name: str, roots: list[bytes], keys: di
         if not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID or not kid.isprintable():
             raise _bad("a key for JWT-SVIDs has an id")
         key = from_jwk(jwk)
-        if jwk.get("kty") == "OKP":
+        algorithm = jwk.get("alg", "ES256")
+        if jwk.get("kty") == "OKP" or not isinstance(algorithm, str) or algorithm not in SVID_ALGORITHMS:
             raise _bad("JWT-SVIDs are signed with RSA or ECDSA")
         spki = write_key(key)
         if kid in keys or spki in keys.values():

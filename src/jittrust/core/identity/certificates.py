@@ -6,6 +6,7 @@ Nothing is fetched, searched or repaired. What is not understood and marked crit
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -63,6 +64,8 @@ _UNDERSTOOD = frozenset(
 CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string
 SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH.dotted_string
 ANY_USAGE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string
+
+_HOST = re.compile(r"[a-z0-9._-]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +249,7 @@ def _check_signers(path: Sequence[ParsedCertificate], distrusted: frozenset[str]
     for below, signer in enumerate(path[1:]):
         if not signer.ca:
             raise bad("one of the signers is no certificate authority")
-        if signer.usage is None if usage_needed else False:
+        if usage_needed and signer.usage is None:
             raise bad("one of the signers has no key usage")
         if signer.usage is not None and not signer.usage.key_cert_sign:
             raise bad("one of the signers may not sign certificates")
@@ -286,19 +289,34 @@ def _within(name: x509.GeneralName, constraint: x509.GeneralName) -> bool:
     """RFC 5280 §4.2.1.10 for URIs, DNS and directory names.
 
     Raises:
-        BadInputError: code `certificate_bad`: a kind of name whose constraints are not understood.
+        BadInputError: code `certificate_bad`: a name or constraint that is not understood, and so neither permitted nor excluded.
     """
     if isinstance(name, x509.UniformResourceIdentifier) and isinstance(constraint, x509.UniformResourceIdentifier):
-        host = name.value.partition("://")[2].partition("/")[0]
-        wanted = constraint.value.lower()
-        return host.endswith(wanted) and host != wanted if wanted.startswith(".") else host == wanted
-    if isinstance(name, x509.DNSName) and isinstance(constraint, x509.DNSName):
-        host, wanted = name.value.lower(), constraint.value.lower().removeprefix(".")
+        authority = name.value.partition("://")[2].partition("/")[0]
+        host, wanted = authority.lower(), constraint.value.lower()
+        # A user, a port or a query in the authority could hide the host from a comparison of texts.
+        if _HOST.match(host) and _HOST.match(wanted.removeprefix(".")):
+            return host.endswith(wanted) if wanted.startswith(".") else host == wanted
+    elif isinstance(name, x509.DNSName) and isinstance(constraint, x509.DNSName):
+        host, wanted = name.value.lower(), constraint.value.lower()
+        if wanted.startswith("."):
+            return host.endswith(wanted)
         return not wanted or host == wanted or host.endswith("." + wanted)
-    if isinstance(name, x509.DirectoryName) and isinstance(constraint, x509.DirectoryName):
-        base = constraint.value.rdns
-        return name.value.rdns[: len(base)] == base
+    elif isinstance(name, x509.DirectoryName) and isinstance(constraint, x509.DirectoryName):
+        base = _comparable(constraint.value)
+        return _comparable(name.value)[: len(base)] == base
     raise bad("one of the signers has a name constraint that is not understood")
+
+
+def _comparable(name: x509.Name) -> list[frozenset[tuple[str, str | bytes]]]:
+    """A name as RFC 5280 §7.1 compares it: letter case and runs of white space do not matter."""
+    return [
+        frozenset(
+            (one.oid.dotted_string, " ".join(one.value.casefold().split()) if isinstance(one.value, str) else one.value)
+            for one in part
+        )
+        for part in name.rdns
+    ]
 
 
 def bad(why: str) -> BadInputError:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import AttributeOID
 
 from jittrust.core.errors import BadInputError, RefusedError
 from jittrust.core.grant import jws
@@ -39,6 +38,7 @@ _MAX_KID = 256
 _REQUEST_MAX_RSA = 4096
 _SVID_HEADERS = frozenset(("alg", "kid", "typ"))
 _SVID_TYPES = (None, "JWT", "JOSE")
+_EXTENSIONS = x509.ObjectIdentifier("1.2.840.113549.1.9.14")  # PKCS#9 extensionRequest, RFC 2985 §5.4.2
 _REQUEST_CURVES = frozenset(("secp256r1", "secp384r1"))
 
 
@@ -270,16 +270,11 @@ def read_request(der: bytes) -> bytes:
 
 def _check_wishes(request: x509.CertificateSigningRequest) -> None:
     attributes = [one.oid for one in request.attributes]
-    if len(attributes) != len(set(attributes)) or not {AttributeOID.UNSTRUCTURED_NAME, _EXTENSIONS}.issuperset(
-        attributes
-    ):
-        raise _bad_request("it has an attribute that is not known here, or one twice")
+    if attributes not in ([], [_EXTENSIONS]):
+        raise _bad_request("its only attribute is one list of extensions, if any")
     for extension in request.extensions:
         if not _harmless(extension.value):
             raise _bad_request(f"it asks for an extension that is not given ({extension.oid.dotted_string})")
-
-
-_EXTENSIONS = x509.ObjectIdentifier("1.2.840.113549.1.9.14")
 
 
 def _harmless(wish: x509.ExtensionType) -> bool:
