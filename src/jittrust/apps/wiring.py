@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import hmac
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from jittrust.apps.settings import Settings
 
 DATABASE = "jittrust.db"
+_TEND_EVERY = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Wired:
         clock: its time.
         new_name: makes unique names.
         state: its state folder.
+        origin: web origin of its pages for people.
         observe: verdicts are recorded, nothing is stopped.
     """
 
@@ -73,6 +76,7 @@ class Wired:
     clock: Callable[[], Instant]
     new_name: Callable[[str], str]
     state: Path
+    origin: str
     observe: bool
 
 
@@ -171,13 +175,14 @@ def offline_identity(
 
 
 @contextlib.asynccontextmanager
-async def open_broker(state: Path, settings: Settings | None = None) -> AsyncIterator[Wired]:
+async def open_broker(state: Path, settings: Settings | None = None, origin: str = "") -> AsyncIterator[Wired]:
     """Open the broker of a state folder; at the end of the block everything queued is durable and the folder is free again.
 
     Raises:
         UnavailableError: code `broker_running` (another broker works on this state), or the store or the keys cannot be used.
         BadInputError: a configured policy is missing, broken or empty: nothing starts.
     """
+    web_origin = origin or origin_of(settings)
     policy = CedarPolicy.load(settings.policy.file if settings else None)
     rules = rules_of(settings)
     clock = SteadyClock()
@@ -185,23 +190,29 @@ async def open_broker(state: Path, settings: Settings | None = None) -> AsyncIte
         keys = load_keys(state)
         signing = SigningKey(keys.token.reveal())
         public = bytes(signing.verify_key)
-        origin = f"jittrust.local/{hashlib.sha256(public).hexdigest()[:16]}"
-        signer = LedgerSigner.from_seed(origin, keys.ledger.reveal())
+        ledger_origin = f"jittrust.local/{hashlib.sha256(public).hexdigest()[:16]}"
+        signer = LedgerSigner.from_seed(ledger_origin, keys.ledger.reveal())
         store = SqliteCommit.open(
-            state / DATABASE, signer=signer, origin=origin, fence=fence, clock=clock, deadline_s=deadline_of(settings)
+            state / DATABASE,
+            signer=signer,
+            origin=ledger_origin,
+            fence=fence,
+            clock=clock,
+            deadline_s=deadline_of(settings),
         )
         kid = hashlib.sha256(public).hexdigest()[:16]
-        identity = identity_parts(
-            trust_domain=trust_domain_of(settings, kid),
-            keys=key_store(state, settings),
-            hash_key=hmac.digest(keys.passes.reveal(), b"jittrust identity layer, keyed hashes", "sha256"),
-            origin=origin_of(settings),
-            provider=provider_of(settings, clock),
-            rules=rules,
-            clock=clock,
-            new_id=new_name,
-        )
+        issuer = f"urn:{ledger_origin.replace('/', ':')}"
         try:
+            identity = identity_parts(
+                trust_domain=trust_domain_of(settings, kid),
+                keys=key_store(state, settings),
+                hash_key=hmac.digest(keys.passes.reveal(), b"jittrust identity layer, keyed hashes", "sha256"),
+                origin=web_origin,
+                provider=provider_of(settings, clock),
+                rules=rules,
+                clock=clock,
+                new_id=new_name,
+            )
             observe = bool(settings and settings.policy.observe)
             broker = await Broker.open(
                 store=store,
@@ -213,21 +224,40 @@ async def open_broker(state: Path, settings: Settings | None = None) -> AsyncIte
                 rules=rules,
                 clock=clock,
                 new_id=new_name,
-                issuer=f"urn:{origin.replace('/', ':')}",
+                issuer=issuer,
                 identity=identity,
                 observe=observe,
             )
-            issuer = f"urn:{origin.replace('/', ':')}"
-            yield Wired(
-                broker.driving,
-                broker.inner,
-                issuer,
-                identity.trust_domain,
-                {kid: public},
-                clock,
-                new_name,
-                state,
-                observe,
-            )
+            async with _tended(broker):
+                yield Wired(
+                    broker.driving,
+                    broker.inner,
+                    issuer,
+                    identity.trust_domain,
+                    {kid: public},
+                    clock,
+                    new_name,
+                    state,
+                    web_origin,
+                    observe,
+                )
         finally:
             await store.close()
+
+
+@contextlib.asynccontextmanager
+async def _tended(broker: Broker) -> AsyncIterator[None]:
+    """Let the broker do what is due, every second while the block lasts."""
+
+    async def forever() -> None:
+        while True:
+            await asyncio.sleep(_TEND_EVERY)
+            await broker.tend()
+
+    tending = asyncio.create_task(forever())
+    try:
+        yield
+    finally:
+        tending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tending

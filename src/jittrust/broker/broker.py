@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from jittrust.broker.approvals import ApprovalBook
 from jittrust.broker.evaluate import Evaluations
@@ -23,6 +25,7 @@ from jittrust.broker.identity.sources import SourceBook
 from jittrust.broker.missions import MissionBook
 from jittrust.broker.registry import ToolRegistry
 from jittrust.broker.state import State
+from jittrust.core.errors import JitError
 from jittrust.core.rules import Rules
 from jittrust.core.units import Instant
 from jittrust.ports.commit import Commit
@@ -49,15 +52,26 @@ class _Ledger:
         return self.vkey
 
 
+class Tended(Protocol):
+    """A part with something to do as time goes by."""
+
+    async def tick(self) -> None:
+        """Do what is due; called about every second."""
+        ...
+
+
 class Broker:
     """Everything that decides, in one process. Open it with `Broker.open`, ask it through `driving`, or (its own process's faces only) `inner`."""
 
-    def __init__(self, driving: Driving, inner: InProcess, state: State, store: Commit) -> None:
+    def __init__(
+        self, driving: Driving, inner: InProcess, state: State, store: Commit, tending: Sequence[Tended]
+    ) -> None:
         """Use `Broker.open`."""
         self.driving = driving
         self.inner = inner
         self.state = state
         self._store = store
+        self._tending = tuple(tending)
 
     @classmethod
     async def open(
@@ -127,7 +141,16 @@ class Broker:
             passkeys=passkeys,
             directory=DirectoryBook(state, identities, identity),
         )
-        return cls(driving, inner, state, store)
+        return cls(driving, inner, state, store, (authorities, federation))
+
+    async def tend(self) -> None:
+        """Do what is due: rotate signing authorities before they end, ask federated domains for their bundles. Call it about every second.
+
+        What fails is tried again the next time; each part records its own failures.
+        """
+        for part in self._tending:
+            with contextlib.suppress(JitError):
+                await part.tick()
 
     async def close(self) -> None:
         """Finish what is queued and let go of the store."""

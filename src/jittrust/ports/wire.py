@@ -52,7 +52,15 @@ class PortCall:
 
 def socket_path(state: Path) -> Path:
     """Where the broker of a state folder listens. A path too long for a socket gives one in a private folder under /tmp."""
-    path = state.absolute() / "broker.sock"
+    return _short(state.absolute() / "broker.sock")
+
+
+def workload_socket_path(state: Path) -> Path:
+    """Where the SPIFFE Workload API of a state folder listens, bounded in length as `socket_path`."""
+    return _short(state.absolute() / "workload.sock")
+
+
+def _short(path: Path) -> Path:
     if len(os.fsencode(path)) <= _SOCKET_PATH_MOST:
         return path
     name = hashlib.sha256(os.fsencode(path)).hexdigest()[:24]
