@@ -83,7 +83,7 @@ _MAX_KEYS = 100
 _MAX_DEPTH = 4
 # `x5t` only names a certificate and is ignored; what carries or fetches a key, or changes how the text is read, is refused (RFC 8725 §3.10).
 _REFUSED_HEADERS = frozenset(("b64", "crit", "cty", "enc", "epk", "iv", "jku", "jwk", "tag", "x5c", "x5u", "zip"))
-_TOKEN_TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
+_TOKEN_TYPES = ("jwt", "at+jwt", "application/at+jwt")
 _KEY_KINDS = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
 # They say when and for whom, and are another with each token: nobody can be recognised by them.
 _PASSING = frozenset(("iss", "aud", "exp", "iat", "nbf", "jti", "nonce", "auth_time", "at_hash", "c_hash", "sid"))
@@ -145,8 +145,8 @@ def check_token(token: str, jwks: Mapping[str, Json], issuer: str, audience: str
 def _check_header(header: Mapping[str, Json]) -> str:
     if not _REFUSED_HEADERS.isdisjoint(header):
         raise _refused("its header carries a key or cannot be read one way")
-    kind = header.get("typ")
-    if (kind.lower() if isinstance(kind, str) else kind) not in _TOKEN_TYPES:
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower() not in _TOKEN_TYPES:
         raise _refused("it is another kind of token")
     algorithm = header.get("alg")
     if not isinstance(algorithm, str) or algorithm not in TOKEN_ALGORITHMS:

@@ -321,4 +321,4 @@ def _comparable(name: x509.Name) -> list[frozenset[tuple[str, str | bytes]]]:
 
 def bad(why: str) -> BadInputError:
     """The refusal of a certificate."""
-    return BadInputError("certificate_bad", f"The certificate is not taken: {why}")
+    return BadInputError("certificate_bad", why)

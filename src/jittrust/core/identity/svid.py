@@ -37,7 +37,7 @@ LATEST = 2.0**53
 _MAX_KID = 256
 _REQUEST_MAX_RSA = 4096
 _SVID_HEADERS = frozenset(("alg", "kid", "typ"))
-_SVID_TYPES = (None, "JWT", "JOSE")
+_SVID_TYPES = ("JWT", "JOSE")
 _EXTENSIONS = x509.ObjectIdentifier("1.2.840.113549.1.9.14")  # PKCS#9 extensionRequest, RFC 2985 §5.4.2
 _REQUEST_CURVES = frozenset(("secp256r1", "secp384r1"))
 
@@ -153,7 +153,7 @@ def check_jwt_svid(
     """
     try:
         header, payload, signature, signed = read_jws(token, MAX_TOKEN)
-        if not _SVID_HEADERS.issuperset(header) or header.get("typ") not in _SVID_TYPES:
+        if not _SVID_HEADERS.issuperset(header) or header.get("typ", "JWT") not in _SVID_TYPES:
             raise _refused("its header is not that of a JWT-SVID")
         algorithm, kid = header.get("alg"), header.get("kid")
         if not isinstance(algorithm, str) or algorithm not in SVID_ALGORITHMS:
