@@ -568,6 +568,9 @@ HOSTILE_CHAINS: Mapping[str, Callable[[], Chain]] = {
     "a leaf on secp256k1": lambda: through(leaf(key=K1), middle()),
     "a leaf with a point off its curve": lambda: through(leaf(spki=SHORT_SPKI), middle()),
     "a leaf with an unknown key": lambda: through(leaf(spki=sequence(sequence(oid("1.2.3.4")), bits(b"x"))), middle()),
+    "an issuer's name that is none": lambda: through(leaf(issuer=sequence(tlv(0x31, tlv(5)))), middle()),
+    "a last issuer's name that is none": lambda: through(leaf(), middle(issuer=sequence(tlv(0x31, tlv(5))))),
+    "a subject that is none": lambda: through(leaf(subject=sequence(tlv(0x31, tlv(5)))), middle()),
     "another issuer's name": lambda: through(leaf(issuer=name("other")), middle()),
     "names that are none": lambda: through(
         leaf(extensions=(SIGNS, extension("2.5.29.17", b"\x05\x00", critical=True))), middle()

@@ -287,13 +287,13 @@ def x509_selectors(issuer_name: str, chain_der: Sequence[bytes]) -> tuple[str, .
     """
     try:
         leaf = read_certificate(chain_der[0])
-        names = [one.value for one in leaf.raw.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        names = [one.value for one in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     except (IndexError, *UNREADABLE):
         raise _refused_certificate("it cannot be read") from None
     except BadInputError as error:
         raise _refused_certificate(error.message) from None
     facts = [f"subject:cn:{name}" for name in names if len(names) == 1 and isinstance(name, str)]
-    facts.append(f"serial:{leaf.raw.serial_number:x}")
+    facts.append(f"serial:{leaf.serial:x}")
     facts.append(f"fingerprint:{hashlib.sha256(leaf.der).hexdigest()}")
     facts.extend(f"san:dns:{name.value}" for name in leaf.names if isinstance(name, x509.DNSName))
     facts.extend(f"san:uri:{uri}" for uri in leaf.uris)

@@ -74,6 +74,7 @@ class ParsedCertificate:
 
     Attributes:
         der, raw: the bytes, and the library's view of them.
+        subject, issuer, serial: as written; the subject may be empty, the serial number is positive.
         key, spki, key_hash: its public key, that as SubjectPublicKeyInfo (DER), and its SHA-256 (hex).
         begins, ends: seconds since 1970, both included.
         ca, path_length: basicConstraints; None = no limit.
@@ -85,6 +86,9 @@ class ParsedCertificate:
 
     der: bytes
     raw: x509.Certificate
+    subject: x509.Name
+    issuer: x509.Name
+    serial: int
     key: PublicKey
     spki: bytes
     key_hash: str
@@ -146,6 +150,10 @@ def _parse(der: bytes) -> ParsedCertificate:
     return ParsedCertificate(
         der=der,
         raw=raw,
+        # The library reads names only when asked, so that a broken one is found out here or nowhere.
+        subject=raw.subject,
+        issuer=raw.issuer,
+        serial=raw.serial_number,
         key=key,
         spki=spki,
         key_hash=hashlib.sha256(spki).hexdigest(),
@@ -213,7 +221,7 @@ def find_path(
         _check_signature(below, above)
     last, refusal = chain[-1], bad("no root that is trusted signed it")
     for root in list(roots)[:MAX_ROOTS]:
-        if root.der != last.der and root.raw.subject != last.raw.issuer:
+        if root.der != last.der and root.subject != last.issuer:
             continue
         try:
             if root.der == last.der:
@@ -276,8 +284,8 @@ def _check_constraints(path: Sequence[ParsedCertificate]) -> None:
 def _check_names(certificate: ParsedCertificate, constraints: x509.NameConstraints) -> None:
     permitted, excluded = constraints.permitted_subtrees or (), constraints.excluded_subtrees or ()
     names = list(certificate.names)
-    if list(certificate.raw.subject):
-        names.append(x509.DirectoryName(certificate.raw.subject))
+    if certificate.subject.rdns:
+        names.append(x509.DirectoryName(certificate.subject))
     for name in names:
         allowed = [one for one in permitted if type(one) is type(name)]
         refused = [one for one in excluded if type(one) is type(name)]

@@ -100,7 +100,7 @@ def check_x509(
     except BadInputError as error:
         raise _refused(error.message) from None
     return CheckedX509(
-        spiffe_id, leaf.spki, f"{leaf.raw.serial_number:x}", Instant(leaf.ends), tuple(one.key_hash for one in path[1:])
+        spiffe_id, leaf.spki, f"{leaf.serial:x}", Instant(leaf.ends), tuple(one.key_hash for one in path[1:])
     )
 
 
@@ -119,7 +119,7 @@ def _leaf_id(leaf: ParsedCertificate) -> SpiffeId:
         raise _refused("a leaf may not sign certificates or revocation lists")
     if leaf.purposes is not None and not leaf.purposes.issuperset((CLIENT_AUTH, SERVER_AUTH)):
         raise _refused("a leaf's extended key usage has both clientAuth and serverAuth")
-    if not list(leaf.raw.subject) and not leaf.names_critical:
+    if not leaf.subject.rdns and not leaf.names_critical:
         raise _refused("without a subject the names are critical")
     return spiffe_id
 
