@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
+from jittrust.broker.identity.index import IdentityIndex
 from jittrust.broker.state import State
 from jittrust.core.approval import Approval, ApprovalState
 from jittrust.core.authority.pin import PinState
@@ -44,6 +45,7 @@ class Gather:
         self._state = state
         self._policy = policy
         self._rules = rules
+        self._identities = IdentityIndex.of(state)
 
     def facts(
         self,
@@ -63,8 +65,23 @@ class Gather:
         if mission is None:
             return Facts(None, grant, presentation, None, server, None, None, PolicyAnswer(), None, None)
         standing = self._state.standings.get(mission.id) or Standing(opening(self._rules.trust), SessionState.NORMAL)
+        who = self._identities.agent_standing(agent_of(ask, grant))
+        person = self._identities.person_standing(mission.person)
         if ask.resource.type == "protocol":
-            return Facts(mission, grant, presentation, standing, server, None, None, PolicyAnswer(), (), None)
+            return Facts(
+                mission,
+                grant,
+                presentation,
+                standing,
+                server,
+                None,
+                None,
+                PolicyAnswer(),
+                (),
+                None,
+                identity=who,
+                person=person,
+            )
         tool, pin = self._tool(ask, server, name)
         memory = self._state.memory(mission.id)
         while memory.recent and now - memory.recent[0] > _RECENT:
@@ -105,6 +122,8 @@ class Gather:
                 sum(key not in memory.targets for key in keys), len(keys), len(memory.targets), self._rules.price
             ),
             speed=Unit(min(1.0, len(memory.recent) / _FULL_SPEED)),
+            identity=who,
+            person=person,
         )
 
     def _concerns(self, mission: Mission, server: str) -> bool:

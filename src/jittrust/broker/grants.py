@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from jittrust.broker.identity.index import IdentityIndex, check_active
 from jittrust.broker.record import grant_record, pass_record
 from jittrust.broker.state import State
 from jittrust.core.errors import BadInputError, NotFoundError, PassSupersededError, RefusedError
@@ -12,12 +13,13 @@ from jittrust.core.grant import lanes, passes
 from jittrust.core.grant.claims import AccessClaims, mint
 from jittrust.core.grant.grant import Grant, Lane, PassBinding, PassStanding, Shown, Strictness
 from jittrust.core.grant.states import GrantState
+from jittrust.core.identity.identity import Identity
 from jittrust.core.mission.mission import Mission
 from jittrust.core.mission.states import MissionState
 from jittrust.core.model import Action, Evaluation, Resource, Subject, SubjectKind
 from jittrust.core.response.session import SessionState, Standing
 from jittrust.core.rules import Rules
-from jittrust.core.scoring.trust import opening
+from jittrust.core.scoring.trust import counted, opening
 from jittrust.core.units import Gas, Instant
 from jittrust.ports.commit import MoveGrant, OpenGrant, PutLane, RecordBody, Write
 from jittrust.ports.grants import IssuedGrant, NewGrant
@@ -65,6 +67,7 @@ class GrantBook:
         self._issuer = issuer
         self._clock = clock
         self._new_id = new_id
+        self._identities = IdentityIndex.of(state)
 
     # ---- behind a call ----------------------------------------------------------------------------------------------------------------
 
@@ -141,6 +144,8 @@ class GrantBook:
                 "There is no mission to issue a grant for.",
                 "State a goal: jittrust mission start --goal TEXT.",
             )
+        check_active(self._identities.agent_standing(new.agent))
+        check_active(self._identities.person_standing(mission.person))
         if new.request:
             known = next((g for g in self._state.grants_of(mission.id) if g.request == new.request), None)
             if known is not None:
@@ -154,7 +159,15 @@ class GrantBook:
                 f"The mission {mission.id} is {state}.",
                 "Resume it (jittrust approve) or start a new one.",
             )
-        grant, lane = self._make(new, mission, now)
+        holder = self._identities.agent(new.agent)
+        left = None if holder is None else self._left_to(holder, now)
+        if left == 0:
+            raise RefusedError(
+                "lineage_spent",
+                f"{new.agent} and those it has its roots in common with were given all the gas that one of them may get for now.",
+                "Wait until some of it is older.",
+            )
+        grant, lane = self._make(new, mission, now, left)
         if grant.binding is PassBinding.DPOP:
             lane = lanes.delivered(lane, now)
         await self._state.change([OpenGrant(grant, lane)], [grant_record(grant, "opened", now, by=new.person)])
@@ -233,13 +246,34 @@ class GrantBook:
 
     # ---- making -----------------------------------------------------------------------------------------------------------------------
 
-    def _make(self, new: NewGrant, mission: Mission, now: Instant) -> tuple[Grant, Lane]:
+    def _left_to(self, holder: Identity, now: Instant) -> int:
+        """Gas that may still be given to an identity, together with all that its roots tie it to: a new name buys nothing.
+
+        What live grants hold counts whole, of those that ended what was spent: nobody can spend the rest any more.
+        """
         rules = self._rules.grants
-        trust = self._standing(mission.id).trust / 100.0
+        family, since = self._identities.family(holder), now - rules.lineage_spans * rules.ttl
+        given = 0
+        for grant in self._state.grants.values():
+            if grant.issued <= since:
+                continue
+            agent = self._identities.agent(grant.agent)
+            if agent is not None and agent.id in family:
+                live = grant.state in (GrantState.ACTIVE, GrantState.SUSPENDED) and now < grant.expires
+                given += int(grant.gas_limit) - (0 if live else int(grant.gas_left))
+        return max(0, rules.lineage_spans * rules.gas - given)
+
+    def _make(self, new: NewGrant, mission: Mission, now: Instant, left: int | None = None) -> tuple[Grant, Lane]:
+        """A new grant. `left`: what its identity may still be given; None = it is no identity, or shares the grant of its mission."""
+        rules = self._rules.grants
+        holder = self._identities.agent(new.agent)
+        again = holder is not None and bool(holder.lineage)
+        trust = counted(self._standing(mission.id).trust, self._rules.trust, again=again) / 100.0
         # Life and gas of the next grant follow the trust earned so far; who asks for more gets no more.
         longest = max(rules.ttl_shortest, rules.ttl * trust)
         life = longest if new.ttl is None else min(float(new.ttl), longest)
         most = max(rules.gas_least, round(rules.gas * trust))
+        most = most if left is None else min(most, left)
         gas = Gas(most if new.gas is None else min(int(new.gas), most))
         if not 1 <= new.lanes <= max(mission.authority.lanes, rules.lanes):
             raise RefusedError(

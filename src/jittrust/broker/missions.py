@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from jittrust.broker.grants import GrantBook
+from jittrust.broker.identity.index import IdentityIndex, check_active
 from jittrust.broker.record import grant_record, mission_record
 from jittrust.broker.state import State
 from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, EntryState
@@ -64,6 +65,7 @@ class MissionBook:
         self._clock = clock
         self._new_id = new_id
         self._sessions: dict[str, str] = {}
+        self._identities = IdentityIndex.of(state)
 
     # ---- the port ---------------------------------------------------------------------------------------------------------------------
 
@@ -88,6 +90,7 @@ class MissionBook:
                 return known
         else:
             identity = self._new_id("m")
+        check_active(self._identities.person_standing(new.person))
         writes: Writes = []
         records: Records = []
         now = self._clock()
@@ -147,6 +150,8 @@ class MissionBook:
         found = self._state.missions.get(mission)
         if found is None:
             raise NotFoundError("mission_unknown", f"There is no mission {mission}.", "jittrust mission list")
+        if change.to in (MissionState.APPROVED, MissionState.ACTIVE):
+            check_active(self._identities.person_standing(found.person))
         now = self._clock()
         unknown = ({*change.approve, *change.refuse}) - {entry.id for entry in found.authority.entries}
         if unknown:

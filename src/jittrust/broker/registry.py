@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from jittrust.broker.identity.index import IdentityIndex, measured_otherwise
 from jittrust.broker.missions import MissionBook
 from jittrust.broker.record import approval_record, mission_record, tool_record
 from jittrust.broker.state import LiveAttachment, State
@@ -13,6 +14,8 @@ from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
 from jittrust.core.authority.map import EntryState
 from jittrust.core.authority.pin import PinState, ToolPin, canonical_definition, judge_definition
 from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
+from jittrust.core.identity.identity import Blueprint, Identity, IdentityState
+from jittrust.core.identity.manifest import manifest_digest
 from jittrust.core.intent.reading import classify
 from jittrust.core.mission.mission import GoalSource, Mission
 from jittrust.core.mission.states import MissionState
@@ -47,6 +50,8 @@ class ToolRegistry:
         self._clock = clock
         self._new_id = new_id
         self._by_session: dict[str, str] = {}
+        self._identities = IdentityIndex.of(state)
+        self._listed: dict[str, dict[str, str]] = {}
 
     # ---- the port ---------------------------------------------------------------------------------------------------------------------
 
@@ -78,6 +83,13 @@ class ToolRegistry:
             current = self._missions.running(attachment.person)
             if current is None or (attachment.goal.strip() and not current.goal.stated):
                 await self._begin(attachment, current)
+        if server in self._listed:
+            # Who works with this server may have become known only now.
+            writes: list[Write] = []
+            records: list[RecordBody] = []
+            self._measure(server, self._clock(), writes, records)
+            if writes:
+                await self._state.change(writes, records)
         mission = self._mission(identity)
         if attachment.operator and mission is not None:
             self._state.memory(mission.id).operator = attachment.operator
@@ -109,9 +121,11 @@ class ToolRegistry:
         seen: dict[str, ToolPin] = {}
         for definition in definitions:
             self._pin(server, definition, seen, now, writes, records)
+        self._listed[server] = {f"{server}/{name}": pin.seen for name, pin in seen.items()}
+        attachment.shown = True
+        self._measure(server, now, writes, records)
         if writes or records:
             await self._state.change(writes, records)
-        attachment.shown = True
         await self._extend(attached, now)
         mission = self._mission(attached)
         only_observes = attachment.said.observe
@@ -193,6 +207,43 @@ class ToolRegistry:
             await self._state.change(
                 [PutMission(grown, mission.generation)], [mission_record(grown, "map_extended", "policy:shipped", now)]
             )
+
+    # ---- manifests --------------------------------------------------------------------------------------------------------------------
+
+    def _measure(self, server: str, now: Instant, writes: list[Write], records: list[RecordBody]) -> None:
+        """Whoever works with this server and was approved with other tools than are listed now is stale from now on."""
+        for identity in self._agents_with(server):
+            blueprint = self._state.of_kind(Blueprint).get(identity.blueprint)
+            if identity.state is not IdentityState.ACTIVE or blueprint is None or not blueprint.manifest:
+                continue
+            measured = self._manifest(identity, blueprint)
+            if measured not in ("", blueprint.manifest):
+                write, record = measured_otherwise(identity, measured, now)
+                writes.append(write)
+                records.append(record)
+
+    def _agents_with(self, server: str) -> Sequence[Identity]:
+        found = {
+            identity.id: identity
+            for attachment in self._state.attachments.values()
+            if attachment.said.server == server and (identity := self._agent_of(attachment)) is not None
+        }
+        return [found[name] for name in sorted(found)]
+
+    def _agent_of(self, attachment: LiveAttachment) -> Identity | None:
+        grant = self._state.grants.get(attachment.said.grant) if attachment.said.grant else None
+        return self._identities.agent(attachment.said.agent if grant is None else grant.agent)
+
+    def _manifest(self, identity: Identity, blueprint: Blueprint) -> str:
+        """Digest of the tools of every server that the agent works with, or may work with; empty while one of them has not listed its own."""
+        servers = {entry.tool.partition("/")[0] for entry in blueprint.maximum}
+        for attachment in self._state.attachments.values():
+            agent = self._agent_of(attachment)
+            if agent is not None and agent.id == identity.id:
+                servers.add(attachment.said.server)
+        if not servers <= self._listed.keys():
+            return ""
+        return manifest_digest({tool: pin for server in servers for tool, pin in self._listed[server].items()})
 
     # ---- definitions ------------------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from jittrust.core.authority.pin import PinState
 from jittrust.core.grant.grant import Grant, PassStanding, Presentation
 from jittrust.core.grant.states import GrantState
 from jittrust.core.history import History
+from jittrust.core.identity.standing import IdentityStanding
 from jittrust.core.intent.alignment import clarity
 from jittrust.core.intent.drift import TrailStep, drift
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
@@ -66,6 +67,8 @@ class Facts:
         reading: what the call would do, where the broker has read it already; `roles`: likewise, what each argument is for.
         server_concerned: the mission has something to do with the server as a whole: no goal narrows it, or its map names one of its tools.
         speed: how fast calls follow each other; None = could not be measured.
+        identity: how the agent stands in the registry; None = it is no identity of the registry and claims none. `person`: likewise, whose
+            mission it is.
     """
 
     mission: Mission | None
@@ -87,6 +90,8 @@ class Facts:
     reading: ActionReading | None = None
     roles: Mapping[str, ArgumentRole] | None = None
     speed: Unit | None = None
+    identity: IdentityStanding | None = None
+    person: IdentityStanding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +312,26 @@ def _wrong_server(case: _Case) -> bool:
     return True
 
 
+def _identity_not_active(case: _Case) -> bool:
+    for standing in (case.facts.identity, case.facts.person):
+        if standing is None or standing.active:
+            continue
+        case.say("identity_not_active", standing.told, "A person decides: jittrust identity show.")
+        return True
+    return False
+
+
+def _outside_blueprint(case: _Case) -> bool:
+    standing, tool = case.facts.identity, case.facts.tool
+    if standing is None or standing.maximum is None or tool is None:
+        return False
+    most = match(standing.maximum, tool, case.ask.action.name, case.ask.arguments, case.facts.roles)
+    if most.inside:
+        return False
+    case.say("outside_blueprint", f"The blueprint of {standing.id}: {most.why}", "Draw the blueprint wider.")
+    return True
+
+
 def _policy_forbids(case: _Case) -> bool:
     answer = case.facts.policy
     if answer is None:
@@ -349,6 +374,7 @@ _PROTOCOL_REFUSALS: tuple[Callable[[_Case], bool], ...] = (
     _pass_not_live,
     _grant_not_active,
     _wrong_server,
+    _identity_not_active,
 )
 _CLIENT_REFUSALS: tuple[Callable[[_Case], bool], ...] = (
     *_PROTOCOL_REFUSALS,
@@ -364,8 +390,10 @@ _REFUSALS: tuple[Callable[[_Case], bool], ...] = (
     _mission_not_active,
     _grant_not_active,
     _wrong_server,
+    _identity_not_active,
     _policy_forbids,
     _tool_not_pinned,
+    _outside_blueprint,
     _never_trusted,
 )
 
@@ -530,8 +558,14 @@ def _judge(case: _Case, ruling: Ruling, cost: Gas, *, hard: bool) -> Judgement:
     level = case.factors.risk.value if case.factors else None
     codes = tuple(reason.code for reason in case.reasons)
     went_out = ruling in (Ruling.ALLOW, Ruling.MODIFY)
-    if codes in (("protocol",), ("pass_stale",), ("session_suspended",), ("mission_not_active",)):
-        # A stale pass is a lost race until shown otherwise, and a stopped session cannot sink further.
+    if codes in (
+        ("protocol",),
+        ("pass_stale",),
+        ("session_suspended",),
+        ("mission_not_active",),
+        ("identity_not_active",),
+    ):
+        # A stale pass is a lost race until shown otherwise, a stopped session cannot sink further, and who left is no fault of the mission.
         standing, response = before, respond(before, now, rules.ladder)[1]
     else:
         # What a person approved costs no trust: the person has taken it on.

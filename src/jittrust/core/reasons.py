@@ -62,6 +62,16 @@ REASONS: Mapping[str, ReasonCode] = _table(
     ("session_suspended", "The response ladder has suspended or killed this session.", AgentCode.SESSION_SUSPENDED),
     ("grant_not_active", "The grant is suspended, spent, revoked or past its end.", AgentCode.GRANT_ENDED),
     ("wrong_server", "The grant is for another server.", AgentCode.NOT_AUTHORISED),
+    (
+        "identity_not_active",
+        "The agent, or whoever answers for it, is suspended, stale, retired or unknown to the registry.",
+        AgentCode.SESSION_SUSPENDED,
+    ),
+    (
+        "outside_blueprint",
+        "The call lies outside the most that the agent was approved for; no mission and no person in passing lifts that.",
+        AgentCode.NOT_AUTHORISED,
+    ),
     ("policy_forbids", "A written policy rule forbids this call.", AgentCode.NOT_AUTHORISED),
     ("policy_unavailable", "The policy could not be evaluated; unknown is never good.", AgentCode.TOOL_UNAVAILABLE),
     ("tool_unknown", "The server never listed this tool, so its definition is not pinned.", AgentCode.TOOL_UNAVAILABLE),

@@ -18,7 +18,10 @@ from jittrust.core.scoring.wis import Weights
 
 @dataclass(frozen=True, slots=True)
 class GrantRules:
-    """What a new grant is given when nobody says otherwise: life in seconds, gas in whole units, lanes, and the longest life allowed."""
+    """What a new grant is given when nobody says otherwise: life in seconds, gas in whole units, lanes, and the longest life allowed.
+
+    `lineage_spans`: all identities that hang together by a root get at most so many times `gas` in so many times `ttl`, which is what one may get.
+    """
 
     ttl: float = 300.0
     ttl_shortest: float = 60.0
@@ -28,6 +31,7 @@ class GrantRules:
     lanes_most: int = 16
     mission_minutes: int = 480
     approval_seconds: float = 600.0
+    lineage_spans: int = 2
 
 
 @dataclass(frozen=True, slots=True)

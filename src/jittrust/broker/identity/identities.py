@@ -11,7 +11,6 @@ from jittrust.broker.grants import GrantBook
 from jittrust.broker.identity.index import (
     IdentityIndex,
     identity_record,
-    inactive,
     moved,
     names_of,
     stale,
@@ -137,7 +136,7 @@ class IdentityBook:
             raise _not_active(f"{known.id} is registered as a {known.kind}, the entry says {entry.kind}.")
         standing = self._index.standing(known)
         if known.state in (IdentityState.SUSPENDED, IdentityState.RETIRED) or not standing.owner_active:
-            raise _not_active(inactive(standing))
+            raise _not_active(standing.told)
         if not fits(blueprint, model, manifest):
             if known.state is not IdentityState.STALE:
                 write, record = stale(known, now, "it does not run what its blueprint was approved as", by)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from jittrust.broker.record import milliseconds
 from jittrust.broker.state import State
+from jittrust.core.errors import RefusedError
 from jittrust.core.identity.identity import Blueprint, Identity, IdentityState
 from jittrust.core.identity.spiffe_id import SCHEME
 from jittrust.core.identity.standing import IdentityStanding, standing_of
@@ -202,13 +203,21 @@ def stale(identity: Identity, now: Instant, why: str, by: str) -> tuple[Keep, Re
     return Keep(after), identity_record(after, "stale", now, by, why)
 
 
-def inactive(standing: IdentityStanding) -> str:
-    """For people: how an identity stands that gets nothing."""
-    if standing.state is None:
-        return f"{standing.id[:200]} is no identity of this registry."
-    if standing.state is IdentityState.ACTIVE:
-        return f"Nobody who is there answers for {standing.id}."
-    return f"{standing.id} is {standing.state}{f' ({standing.why})' if standing.why else ''}."
+def measured_otherwise(identity: Identity, manifest: str, now: Instant) -> tuple[Keep, RecordBody]:
+    """The same for an agent whose servers list other tools than it was approved with."""
+    return stale(
+        replace(identity, manifest=manifest), now, "its servers list other tools than were approved", "policy:manifest"
+    )
+
+
+def check_active(standing: IdentityStanding | None) -> None:
+    """Refuse whoever the registry knows, or who claims to be known, and who is not active.
+
+    Raises:
+        RefusedError: code `identity_not_active`.
+    """
+    if standing is not None and not standing.active:
+        raise RefusedError("identity_not_active", standing.told, "A person decides: jittrust identity show.")
 
 
 def names_of(identity: Identity) -> Iterator[str]:

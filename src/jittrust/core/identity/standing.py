@@ -31,6 +31,15 @@ class IdentityStanding:
         """Whether it gets documents, grants and calls."""
         return self.state is IdentityState.ACTIVE and self.owner_active
 
+    @property
+    def told(self) -> str:
+        """How it stands, for people."""
+        if self.state is None:
+            return f"{self.id[:200]} is no identity of this registry."
+        if self.state is IdentityState.ACTIVE and not self.owner_active:
+            return f"The person who answers for {self.id} is not there any more."
+        return f"{self.id} is {self.state}{f': {self.why}' if self.why else ''}."
+
 
 def standing_of(identity: Identity, owner: Identity | None, blueprint: Blueprint | None) -> IdentityStanding:
     """The standing of a registered identity. `owner` and `blueprint` as the registry has them; one that is named and missing counts against it."""

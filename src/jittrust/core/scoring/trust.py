@@ -13,12 +13,14 @@ from jittrust.core.units import Score, Unit
 class TrustRules:
     """How trust moves. Every number has a row in docs/scoring.md.
 
+    `prior` is the trust of a session that nothing is known of, `prior_again` what it counts for the grants of a subject that was there before.
     `loss` is by reason code, in points, before scaling by risk; `gain` is one clean call with consequences; `gain_read` one clean read;
     `ceiling_per_strike` lowers what can ever be regained in this mission for each strike (a thousand cheap good calls never buy a dangerous one);
     a loss of `strike_from` points or more is a strike; a call that a person is asked about loses only `asked_share` of it, the person decides.
     """
 
     prior: float = 80.0
+    prior_again: float = 40.0
     gain: float = 0.5
     gain_read: float = 0.02
     ceiling: float = 95.0
@@ -31,6 +33,7 @@ class TrustRules:
             "never_trusted": 30.0,
             "policy_forbids": 16.0,
             "outside_map_dangerous": 18.0,
+            "outside_blueprint": 6.0,
             "tainted_argument": 7.0,
             "outside_map": 3.0,
             "waits_for_person": 1.0,
@@ -51,6 +54,11 @@ class TrustRules:
 def opening(rules: TrustRules) -> Score:
     """Trust of a session that nothing is known of."""
     return Score(rules.prior)
+
+
+def counted(trust: Score, rules: TrustRules, *, again: bool) -> Score:
+    """The trust that life and gas of a grant follow. A subject that was there before (`again`) starts low and rises with the same session."""
+    return Score(max(0.0, trust - (rules.prior - rules.prior_again))) if again else trust
 
 
 def after(
