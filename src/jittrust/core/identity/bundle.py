@@ -26,6 +26,8 @@ MAX_KEYS = 100
 _LATEST = 2**53
 _MAX_KID = 256
 _MAX_X5C = 24 * 1024
+# Other uses and other kinds of keys are left out, as §4.1.3 wants: a bundle may hold what only newer readers know.
+_KINDS = {"x509-svid": ("EC", "RSA", "OKP"), "jwt-svid": ("EC", "RSA")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,8 @@ class TrustBundle:
 def read_bundle(text: str | bytes, trust_domain: str) -> TrustBundle:
     """Read a bundle document.
 
-    Keys with no `use`, or one that is not known, are left out as the specification wants; everything else that is not exactly right refuses
-    the whole bundle, and so does a bundle without any key: nobody loses all trust by accident.
+    Keys of a use or kind that is not known are left out as the specification wants; everything else that is not exactly right refuses the
+    whole bundle, and so does a bundle without any key: nobody loses all trust by accident.
 
     Raises:
         BadInputError: code `bundle_bad`.
@@ -81,20 +83,24 @@ def read_bundle(text: str | bytes, trust_domain: str) -> TrustBundle:
 def _read_entry(jwk: Mapping[str, Json], name: str, roots: list[bytes], keys: dict[str, bytes]) -> None:
     if not PRIVATE_MEMBERS.isdisjoint(jwk):
         raise _bad("it holds a private key")
-    use = jwk.get("use")
+    kind, use = jwk.get("kty"), jwk.get("use")
+    if not isinstance(kind, str):
+        raise _bad("a key says of what kind it is")
+    if kind not in _KINDS.get(use if isinstance(use, str) else "", ()):
+        return
     if use == "x509-svid":
         root = _root(jwk, name)
         if root in roots:
             raise _bad("a certificate is in it twice")
         roots.append(root)
-    elif use == "jwt-svid":
+    else:
         kid = jwk.get("kid")
         if not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID or not kid.isprintable():
             raise _bad("a key for JWT-SVIDs has an id")
         key = from_jwk(jwk)
         algorithm = jwk.get("alg", "ES256")
-        if jwk.get("kty") == "OKP" or not isinstance(algorithm, str) or algorithm not in SVID_ALGORITHMS:
-            raise _bad("JWT-SVIDs are signed with RSA or ECDSA")
+        if not isinstance(algorithm, str) or algorithm not in SVID_ALGORITHMS:
+            raise _bad("a key is for an algorithm that JWT-SVIDs have not")
         spki = write_key(key)
         if kid in keys or spki in keys.values():
             raise _bad("a key or a key id is in it twice")
