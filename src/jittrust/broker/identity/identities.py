@@ -22,6 +22,7 @@ from jittrust.broker.state import State
 from jittrust.core.authority.map import AuthorityEntry, EntryState
 from jittrust.core.authority.match import check_entry
 from jittrust.core.errors import BadInputError, ConflictError, JitError, NotFoundError, RefusedError
+from jittrust.core.grant.grant import PassBinding
 from jittrust.core.grant.states import GrantState
 from jittrust.core.identity.entry import RegistrationEntry
 from jittrust.core.identity.identity import IDENTITY_MOVES, Blueprint, Identity, IdentityState, Role
@@ -410,7 +411,9 @@ class IdentityBook:
         for grant in self._state.grants.values():
             if grant.state not in (GrantState.ACTIVE, GrantState.SUSPENDED):
                 continue
-            holder = self._index.agent(grant.agent)
+            # What all enforcement points of a mission share is the mission's, whoever was the first to call.
+            shared = grant.binding is PassBinding.GATEWAY and not grant.server and not grant.request
+            holder = None if shared else self._index.agent(grant.agent)
             if grant.mission in gone or (holder is not None and holder.id in ids):
                 cut.writes.append(MoveGrant(grant.id, GrantState.REVOKED))
                 cut.records.append(grant_record(grant, "revoked", now, _why(holder, why), by))
