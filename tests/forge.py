@@ -99,6 +99,22 @@ SIGNS = usage(b"\x80", 7)
 CERTIFIES = usage(b"\x06", 1)
 
 
+def body_of(signed: bytes) -> bytes:
+    """The part of a certificate or request that is signed."""
+    start = _header(signed, 0)[0]
+    inner, end = _header(signed, start)
+    return signed[start : inner + end]
+
+
+def _header(data: bytes, at: int) -> tuple[int, int]:
+    """Where the content of the element at `at` starts, and its length."""
+    length = data[at + 1]
+    if length < 128:
+        return at + 2, length
+    size = length & 127
+    return at + 2 + size, int.from_bytes(data[at + 2 : at + 2 + size], "big")
+
+
 @dataclass(frozen=True)
 class ForgedKey:
     """A key pair: its SubjectPublicKeyInfo, the algorithm identifier of its signatures, and how it signs."""

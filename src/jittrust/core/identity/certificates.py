@@ -208,7 +208,7 @@ def find_path(
         roots: trusted roots. Their own signatures do not matter, their validity, path length and name constraints do.
         now: every certificate must be valid then.
         distrusted: `key_hash` of keys that may not be among the signers.
-        usage_needed: signers must have a keyUsage; without it they may have none, as RFC 5280 §6.1.4 (n) allows.
+        usage_needed: intermediates must have a keyUsage; without it they may have none, as RFC 5280 §6.1.4 (n) allows. Roots always may.
 
     Raises:
         BadInputError: code `certificate_bad`.
@@ -257,7 +257,8 @@ def _check_signers(path: Sequence[ParsedCertificate], distrusted: frozenset[str]
     for below, signer in enumerate(path[1:]):
         if not signer.ca:
             raise bad("one of the signers is no certificate authority")
-        if usage_needed and signer.usage is None:
+        # A root is trusted because an admin wrote it down, and roots of older authorities have no key usage at all.
+        if usage_needed and signer.usage is None and signer is not path[-1]:
             raise bad("one of the signers has no key usage")
         if signer.usage is not None and not signer.usage.key_cert_sign:
             raise bad("one of the signers may not sign certificates")
