@@ -24,7 +24,7 @@ MAX_DISPLAY = 200
 MAX_SEGMENT = 100
 """Longest segment that `path_segment` gives, in characters."""
 _EMAIL = re.compile(r"[^\s@\x00-\x20\x7f]{1,64}@[^\s@\x00-\x20\x7f]{1,255}\Z")
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.-")
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-")
 
 GROUP_ROLES: Mapping[str, Role] = {
     "jittrust-viewer": Role.VIEWER,
@@ -99,7 +99,7 @@ def shown(text: str) -> str:
 def path_segment(name: str) -> str:
     """A SPIFFE ID path segment for a name of any script: the same name always gives the same one, two names never the same one.
 
-    Lower case letters, digits, `.` and `-` stay as they are, everything else is written as `_` and hex digits of its UTF-8 bytes, with `_` at the
+    ASCII letters, digits, `.` and `-` stay as they are, everything else is written as `_` and hex digits of its UTF-8 bytes, with `_` at the
     end of each run (`é` is `_c3a9_`). What would be too long, empty, or only dots is `_h` and 40 hex digits of its SHA-256. `_h` begins nothing else.
     """
     made: list[str] = []
