@@ -12,6 +12,7 @@ from jittrust.broker.identity.index import (
     IdentityIndex,
     identity_record,
     moved,
+    moved_record,
     names_of,
     stale,
 )
@@ -68,9 +69,9 @@ class _Cut:
     records: list[RecordBody] = field(default_factory=list)
     missions: list[str] = field(default_factory=list)
 
-    def keep(self, identity: Identity, what: str, now: Instant, by: str, why: str) -> None:
+    def keep(self, identity: Identity, record: RecordBody) -> None:
         self.writes.append(Keep(identity))
-        self.records.append(identity_record(identity, what, now, by, why))
+        self.records.append(record)
 
 
 class IdentityBook:
@@ -201,13 +202,14 @@ class IdentityBook:
         self._keep_an_admin(before, after)
         after = replace(after, revision=before.revision + 1, changed=now, why=change.why, by=change.by)
         cut = _Cut()
-        cut.keep(after, "changed" if after.state is before.state else str(after.state), now, change.by, change.why)
+        what = "changed" if after.state is before.state else str(after.state)
+        cut.keep(after, identity_record(after, what, now, change.by, change.why))
         stopping = [after] if before.state is IdentityState.ACTIVE and after.state is not IdentityState.ACTIVE else []
         if after.kind is SubjectKind.PERSON and after.state is not IdentityState.ACTIVE:
             for owned in self._index.owned(after.id):
                 if owned.state in (IdentityState.ACTIVE, IdentityState.STALE):
                     suspended = moved(owned, IdentityState.SUSPENDED, now, OWNER_LEFT, change.by)
-                    cut.keep(suspended, str(suspended.state), now, change.by, OWNER_LEFT)
+                    cut.keep(suspended, moved_record(suspended, str(suspended.state), now, change.by, OWNER_LEFT))
                     stopping.append(suspended)
         if after.state is IdentityState.RETIRED and not stopping:
             stopping = [after]

@@ -177,21 +177,28 @@ def moved(identity: Identity, to: IdentityState, now: Instant, why: str, by: str
 def identity_record(identity: Identity, what: str, now: Instant, by: str, why: str = "") -> RecordBody:
     """An identity as it was registered or changed."""
     return {
-        "kind": "identity",
-        "at": milliseconds(now),
-        "what": what,
-        "identity": identity.id,
+        **moved_record(identity, what, now, by, why),
         "subject": identity.kind,
-        "owner": identity.owner,
-        "state": identity.state,
         "names": list(identity.names),
         "role": identity.role,
         "blueprint": identity.blueprint,
         "roots": list(identity.roots),
         "lineage": list(identity.lineage),
+        "source": identity.source,
+    }
+
+
+def moved_record(identity: Identity, what: str, now: Instant, by: str, why: str = "") -> RecordBody:
+    """An identity of which nothing but the state and what was measured changed; the rest stands in its records before."""
+    return {
+        "kind": "identity",
+        "at": milliseconds(now),
+        "what": what,
+        "identity": identity.id,
+        "owner": identity.owner,
+        "state": identity.state,
         "model": identity.model,
         "manifest": identity.manifest,
-        "source": identity.source,
         "by": by,
         "why": why,
     }
@@ -200,7 +207,7 @@ def identity_record(identity: Identity, what: str, now: Instant, by: str, why: s
 def stale(identity: Identity, now: Instant, why: str, by: str) -> tuple[Keep, RecordBody]:
     """What has to be made durable so that an identity that is not what was approved gets nothing until it is attested again."""
     after = moved(identity, IdentityState.STALE, now, why, by)
-    return Keep(after), identity_record(after, "stale", now, by, why)
+    return Keep(after), moved_record(after, "stale", now, by, why)
 
 
 def measured_otherwise(identity: Identity, manifest: str, now: Instant) -> tuple[Keep, RecordBody]:
