@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from jittrust.broker.definitions import pin_approved
 from jittrust.broker.missions import MissionBook
@@ -25,6 +26,40 @@ from jittrust.ports.missions import MissionChange
 from jittrust.ports.pin import PinCheck
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovalProof:
+    """Who answers, as a passkey or a session proves it.
+
+    Attributes:
+        person: SPIFFE ID.
+        credential: SHA-256 of the credential's id; empty for a session.
+        writes: what has to become durable with the answer (the authenticator's counter).
+    """
+
+    person: str
+    credential: str = ""
+    writes: tuple[Write, ...] = ()
+
+
+class ApproverCheck(Protocol):
+    """What people sign in and approve with."""
+
+    def required(self) -> bool:
+        """Whether anybody who may answer has a passkey."""
+        ...
+
+    async def proof(self, approval: Approval, answer: Answer) -> ApprovalProof:
+        """Check the answer's session, and its assertion when it says yes.
+
+        When it returns, nothing was awaited since the check: the answer may be stored at once.
+
+        Raises:
+            RefusedError: code `not_signed_in`, `role_too_low`, `passkey_refused`.
+            BadInputError: code `passkey_bad`.
+        """
+        ...
+
+
 class ApprovalBook:
     """What waits for a person."""
 
@@ -37,6 +72,11 @@ class ApprovalBook:
         self._pin = pin
         self._rules = rules
         self._clock = clock
+        self._passkeys: ApproverCheck | None = None
+
+    def require_passkeys(self, check: ApproverCheck) -> None:
+        """Take passkeys, and no PIN any more once somebody who may answer has one."""
+        self._passkeys = check
 
     async def waiting(self) -> Sequence[Approval]:
         """See `Approvals.waiting`."""
@@ -55,10 +95,14 @@ class ApprovalBook:
         if answer.confirmed_by is not ConfirmedBy.CLIENT:
             # Who asks is checked before the PIN: an agent's process learns nothing about the PIN, and cannot lock it.
             self._check_caller(answer)
-        if answer.approve:
+        proof = ApprovalProof(answer.by)
+        if answer.confirmed_by in (ConfirmedBy.PASSKEY, ConfirmedBy.SESSION):
+            proof = await self._proof(found, answer)
+        elif answer.approve:
             await self._confirm(found, answer)
             # Checking a PIN takes a while and leaves the loop: the question may have been answered meanwhile.
             found = self._open(approval)
+        answer = replace(answer, by=proof.person)
         now = self._clock()
         to = ApprovalState.APPROVED if answer.approve else ApprovalState.DENIED
         answered = replace(
@@ -72,8 +116,9 @@ class ApprovalBook:
             if found.kind is ApprovalKind.CALL
             else found.expires,
         )
-        writes: list[Write] = [PutApproval(answered)]
-        records: list[RecordBody] = [approval_record(answered, now)]
+        writes: list[Write] = [PutApproval(answered), *proof.writes]
+        record = approval_record(answered, now)
+        records: list[RecordBody] = [{**record, "credential": proof.credential} if proof.credential else record]
         if answer.approve and found.kind is ApprovalKind.TOOL_DEFINITION:
             self._approve_definition(found, answer, writes, records, now)
         await self._state.change(writes, records)
@@ -138,11 +183,25 @@ class ApprovalBook:
     async def _confirm(self, found: Approval, answer: Answer) -> None:
         match answer.confirmed_by:
             case ConfirmedBy.PIN:
+                self._check_pin_serves(found)
                 await asyncio.to_thread(self._pin.check, answer.pin)
             case ConfirmedBy.CLIENT if found.kind is ApprovalKind.CALL and found.risk <= self._rules.elicit_up_to * 100:
                 return
             case _:
                 raise self._too_weak(found)
+
+    async def _proof(self, found: Approval, answer: Answer) -> ApprovalProof:
+        if self._passkeys is None or (answer.approve and answer.confirmed_by is ConfirmedBy.SESSION):
+            raise self._too_weak(found)
+        return await self._passkeys.proof(found, answer)
+
+    def _check_pin_serves(self, found: Approval) -> None:
+        if self._passkeys is not None and self._passkeys.required():
+            raise RefusedError(
+                "passkey_required",
+                "People approve with their passkeys here: a PIN says yes to nothing any more.",
+                f"Open the console: /console/approvals/{found.id}",
+            )
 
     def _too_weak(self, found: Approval) -> RefusedError:
         return RefusedError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,6 +43,8 @@ class ConfirmedBy(StrEnum):
 
     NOBODY = ""
     PIN = "pin"
+    PASSKEY = "passkey"  # a signature of the person's authenticator over exactly this question
+    SESSION = "session"  # signed in at the console: enough to say no, never to say yes
     CLIENT = "client"
     POLICY = "policy"
 
@@ -81,3 +84,29 @@ class Approval:
     confirmed_by: ConfirmedBy = ConfirmedBy.NOBODY
     answered: Instant = Instant(0)
     price: Gas = Gas(0)
+
+
+def question_challenge(approval: Approval, nonce: bytes) -> bytes:
+    """What an authenticator signs to approve exactly this question: SHA-256 over the nonce and everything that a person was shown and decides.
+
+    Args:
+        approval: the question as it stands.
+        nonce: 32 fresh random bytes that the broker keeps: without them nobody can tell beforehand what will be signed.
+
+    Returns:
+        32 bytes. Each part is hashed before it is put together, so that no part can be read as the beginning of the next.
+    """
+    parts = (
+        approval.id,
+        approval.kind,
+        approval.mission,
+        approval.subject,
+        approval.target,
+        approval.digest,
+        approval.text,
+        approval.why,
+        str(int(approval.price)),
+        str(round(approval.expires * 1000)),
+    )
+    hashed = b"".join(hashlib.sha256(part.encode("utf-8", "surrogatepass")).digest() for part in parts)
+    return hashlib.sha256(b"jittrust approval\x00" + hashlib.sha256(nonce).digest() + hashed).digest()

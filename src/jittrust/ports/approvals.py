@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from jittrust.core.approval import Approval, ConfirmedBy
@@ -21,13 +21,25 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A person's answer. `pin` is checked by the broker when `confirmed_by` is PIN; it is a secret and is never recorded."""
+    """A person's answer.
+
+    Attributes:
+        approve: yes or no.
+        by: who says so; with a passkey or a session the broker takes the person whose it is, whatever stands here.
+        confirmed_by: how they prove it.
+        pin: checked by the broker when `confirmed_by` is PIN; a secret, never recorded.
+        caller: the process, as the operating system says.
+        assertion: WebAuthn's JSON over `Passkeys.request(approval)`, when `confirmed_by` is PASSKEY; never recorded.
+        session: the console's cookie, when `confirmed_by` is PASSKEY or SESSION; a secret, never recorded.
+    """
 
     approve: bool
     by: str
     confirmed_by: ConfirmedBy
     pin: str = ""
     caller: Caller | None = None
+    assertion: str = field(default="", repr=False)
+    session: str = field(default="", repr=False)
 
 
 class Approvals(Protocol):
@@ -44,7 +56,8 @@ class Approvals(Protocol):
             NotFoundError: code `approval_unknown`.
             ConflictError: code `approval_closed`: answered, used or expired.
             RefusedError: code `pin_wrong`, `pin_not_set`, `pin_locked`, `agent_may_not_approve` (the caller descends from an agent's process),
-                `confirmation_too_weak` (client confirmation for more than low risk).
+                `confirmation_too_weak` (client confirmation for more than low risk, or a session alone), `passkey_required` (somebody who may
+                answer has a passkey: a PIN does not say yes any more), `passkey_refused`, `not_signed_in`, `role_too_low` (below responder).
         """
         ...
 

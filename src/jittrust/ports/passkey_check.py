@@ -14,6 +14,14 @@ class PasskeyCheck(Protocol):
         """`PublicKeyCredentialCreationOptions` as JSON; `known` are the person's credential ids, which are excluded."""
         ...
 
+    def challenge(self, response: str) -> bytes:
+        """The challenge that a response says it answers; nothing is checked by this. Raises BadInputError: code `passkey_bad`."""
+        ...
+
+    def credential(self, response: str) -> str:
+        """The id of the credential that a response says it is by, base64url. Raises BadInputError: code `passkey_bad`."""
+        ...
+
     def registered(self, response: str, challenge: bytes, person: str) -> Passkey:
         """The credential that a registration response proves. Raises RefusedError: code `passkey_refused`; BadInputError: code `passkey_bad`."""
         ...

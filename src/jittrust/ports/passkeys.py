@@ -16,7 +16,12 @@ class Passkeys(Protocol):
         ...
 
     async def finish(self, session: str, invitation: str, response: str, label: str) -> SignedIn:
-        """Store the new passkey; the invitation is spent, and its person signed in. Raises RefusedError: code `passkey_refused`, `link_dead`."""
+        """Store the new passkey; the invitation is spent, and its person signed in.
+
+        Raises:
+            RefusedError: code `passkey_refused`, `link_dead`, `not_signed_in`.
+            BadInputError: code `passkey_bad`.
+        """
         ...
 
     async def request(self, approval: str = "") -> str:
@@ -24,7 +29,7 @@ class Passkeys(Protocol):
         ...
 
     async def sign_in(self, response: str) -> SignedIn:
-        """Sign in with a passkey. Raises RefusedError: code `passkey_refused`."""
+        """Sign in with a passkey. Raises RefusedError: code `passkey_refused`; BadInputError: code `passkey_bad`."""
         ...
 
     async def list(self, person: str) -> tuple[Passkey, ...]:

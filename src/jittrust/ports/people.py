@@ -32,7 +32,13 @@ class People(Protocol):
     """Who is in front of the browser."""
 
     async def invite(self, person: str, role: Role, life: Seconds, by: str) -> Invitation:
-        """A one-time link for a person (a name or path; made when new). Raises BadInputError: code `life_bad`, `name_bad`."""
+        """A one-time link for a person (a name or path; made when new). An older unused one for the same person and role is dead.
+
+        Raises:
+            BadInputError: code `life_bad`, `role_bad`, `name_bad`, `person_needed` (it names somebody who is no person).
+            RefusedError: code `identity_not_active`.
+            ConflictError: code `identity_exists`, `name_taken`.
+        """
         ...
 
     async def bootstrap(self) -> Invitation | None:
