@@ -42,11 +42,12 @@ async def enrol(there: World, number: int, *, blueprint: str = "coder", roots: t
     return (await there.broker.driving.identities.enrol(new)).id
 
 
-async def take(there: World, agent: str) -> int:
+async def take(there: World, agent: str, jkt: str = "") -> int:
     """As much gas as it is given at this moment, by as many grants as it takes."""
     taken = 0
     while True:
-        new = NewGrant("ada", agent, "srv", PassBinding.DPOP, "thumb")
+        # Another key each time, unless told otherwise: by its key alone it is not recognised.
+        new = NewGrant("ada", agent, "srv", PassBinding.DPOP, jkt or there.names("k"))
         try:
             taken += int((await there.broker.driving.grants.open(new)).grant.gas_limit)
         except RefusedError as error:
@@ -126,6 +127,17 @@ async def test_t39_giving_up_the_blueprint_or_the_kind_does_not_leave_the_family
     second = (await there.broker.driving.identities.enrol(new)).id
 
     assert await take(there, second) == 0
+
+
+async def test_t39_another_owner_and_another_blueprint_with_the_same_key_get_nothing_more(there: World) -> None:
+    ids = there.broker.driving.identities
+    assert await take(there, await enrol(there, 0), "thumb") > 0
+    await ids.enrol(NewIdentity(SubjectKind.PERSON, "/person/bob"))
+    second = await ids.enrol(NewIdentity(SubjectKind.AGENT, "/agent/bobs", "/person/bob"))
+    assert second.lineage == ()
+
+    assert await take(there, second.id, "thumb") == 0
+    assert await take(there, second.id, "other") > 0
 
 
 async def test_t39_gas_that_ended_unspent_is_not_held_against_an_honest_agent(there: World) -> None:

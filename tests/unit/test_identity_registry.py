@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -521,3 +522,37 @@ def test_what_was_not_measured_fits_nothing_that_is_pinned() -> None:
     assert fits(most(model=ONE), ONE, "anything")
     assert not fits(most(model=ONE), "", "")
     assert not fits(most(manifest=ONE), ONE, OTHER)
+
+
+async def test_an_agent_whose_owner_left_goes_on_under_another_owner_and_keeps_its_roots() -> None:
+    there = await peopled()
+    await enrol(there, "/person/bob", SubjectKind.PERSON)
+    await change(there, ADA, to=IdentityState.RETIRED)
+    await refused("owner_inactive", change(there, CODER, owner=ADA))
+
+    after = (await change(there, CODER, owner="/person/bob", to=IdentityState.ACTIVE, why="taken over")).identity
+
+    assert (after.state, after.owner) == (IdentityState.ACTIVE, f"{DOMAIN}/person/bob")
+    assert [root for root in after.roots if ADA in root]
+    assert book(there).active(CODER)
+
+
+async def test_what_a_mission_only_observes_is_still_refused_to_who_is_not_active() -> None:
+    there = await peopled()
+    await there.join()
+    await there.start(allowing("send_mail"), observe=True)
+    assert (await there.call("delete_record", {"id": "7"})).passage is Passage.FORWARD
+
+    await change(there, CODER, to=IdentityState.SUSPENDED)
+
+    assert (await there.call("delete_record", {"id": "7"})).passage is Passage.REFUSE
+
+
+async def test_of_many_that_want_one_name_or_one_id_at_once_exactly_one_gets_it() -> None:
+    there = await peopled()
+    tries = [enrol(there, "/agent/x" if n % 2 else f"/agent/y{n}", names=("client:x",)) for n in range(50)]
+
+    done = await asyncio.gather(*tries, return_exceptions=True)
+
+    assert sum(isinstance(one, Identity) for one in done) == 1
+    assert {one.code for one in done if isinstance(one, JitError)} <= {"identity_exists", "name_taken"}

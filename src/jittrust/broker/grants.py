@@ -160,7 +160,7 @@ class GrantBook:
                 "Resume it (jittrust approve) or start a new one.",
             )
         holder = self._identities.agent(new.agent)
-        left = None if holder is None else self._left_to(holder, now)
+        left = None if holder is None else self._left_to(holder, new.jkt, now)
         if left == 0:
             raise RefusedError(
                 "lineage_spent",
@@ -246,8 +246,8 @@ class GrantBook:
 
     # ---- making -----------------------------------------------------------------------------------------------------------------------
 
-    def _left_to(self, holder: Identity, now: Instant) -> int:
-        """Gas that may still be given to an identity, together with all that its roots tie it to: a new name buys nothing.
+    def _left_to(self, holder: Identity, jkt: str, now: Instant) -> int:
+        """Gas that may still be given to an identity, together with all that its roots or its key tie it to: a new name buys nothing.
 
         What live grants hold counts whole, of those that ended what was spent: nobody can spend the rest any more.
         """
@@ -258,7 +258,7 @@ class GrantBook:
             if grant.issued <= since:
                 continue
             agent = self._identities.agent(grant.agent)
-            if agent is not None and agent.id in family:
+            if (agent is not None and agent.id in family) or (jkt and grant.jkt == jkt):
                 live = grant.state in (GrantState.ACTIVE, GrantState.SUSPENDED) and now < grant.expires
                 given += int(grant.gas_limit) - (0 if live else int(grant.gas_left))
         return max(0, rules.lineage_spans * rules.gas - given)

@@ -119,7 +119,7 @@ class IdentityIndex:
         """Whom an agent's name means: its SPIFFE ID, its path, or `client:NAME` (`NAME@PERSON` before `NAME` alone)."""
         if agent.startswith((SCHEME, "/")):
             return self.find(agent)
-        if not self._live and not self._past:
+        if not self._identities:
             return None
         return self.find(f"client:{agent}") or self.find(f"client:{agent.rpartition('@')[0]}")
 
@@ -142,7 +142,7 @@ class IdentityIndex:
 
     def person_standing(self, person: str) -> IdentityStanding | None:
         """How a person stands; None: the registry does not know them by this name."""
-        found = self.person(person)
+        found = self.person(person) if self._identities else None
         return None if found is None else self.standing(found)
 
     def owned(self, owner: str) -> tuple[Identity, ...]:
