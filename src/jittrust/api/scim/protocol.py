@@ -120,7 +120,7 @@ def read_user(sent: Mapping[str, Json], known: DirectoryUser | None = None) -> D
 
 def patch_user(sent: Mapping[str, Json], known: DirectoryUser) -> DirectoryUser:
     """The user after a PATCH. Raises ScimError."""
-    operations = _operations(sent)
+    operations = _operations(sent, known.id)
     with _faults():
         model = _user_model(known)
         _apply(UserModel, model, operations)
@@ -146,7 +146,7 @@ def patch_group(sent: Mapping[str, Json], known: DirectoryGroup) -> DirectoryGro
     members = dict.fromkeys(known.members)
     with _faults():
         model = Group.model_validate(json.loads(known.document), scim_policy=LENIENT)
-    for operation in _operations(sent):
+    for operation in _operations(sent, known.id):
         rest = _patch_members(operation, members)
         if rest is not None:
             with _faults():
@@ -230,7 +230,7 @@ def _values(sent: Json) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _operations(sent: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+def _operations(sent: Mapping[str, Json], known: str) -> list[Mapping[str, Json]]:
     """The operations of a PATCH, names in small letters, paths hidden in values taken out of them (Entra)."""
     named = {name.lower(): value for name, value in sent.items()}
     schemas, listed = named.get("schemas"), named.get("operations")
@@ -254,10 +254,12 @@ def _operations(sent: Mapping[str, Json]) -> list[Mapping[str, Json]]:
             operation.pop("path", None)
             if not isinstance(value, dict):
                 raise ScimError(400, "Without a path the value is an object.", "invalidValue")
+            # Okta names the resource once more in the value; that changes nothing, as long as it is this one.
+            value = {name: inner for name, inner in value.items() if not (name.lower() == "id" and inner == known)}
             hidden = {name: inner for name, inner in value.items() if "[" in name}
             made.extend({"op": op, "path": name, "value": inner} for name, inner in hidden.items())
             rest = {name: inner for name, inner in value.items() if name not in hidden}
-            if hidden and not rest:
+            if not rest:
                 continue
             operation["value"] = rest
         made.append(operation)
