@@ -1,15 +1,39 @@
-"""Registration entries and join tokens: who will be given which identity. For admins."""
+"""Registration entries and join tokens: who will be given which identity."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import hmac
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from jittrust.broker.identity.identities import IdentityBook
 from jittrust.broker.identity.parts import IdentityParts
+from jittrust.broker.record import milliseconds
 from jittrust.broker.state import State
-from jittrust.core.identity.entry import RegistrationEntry
-from jittrust.core.units import Seconds
+from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
+from jittrust.core.identity.entry import JoinToken, RegistrationEntry, Selector
+from jittrust.core.identity.identity import Blueprint, Identity
+from jittrust.core.identity.match import EntryIndex
+from jittrust.core.identity.spiffe_id import SpiffeId, TrustDomain
+from jittrust.core.model import SubjectKind
+from jittrust.core.units import Instant, Seconds
+from jittrust.ports.commit import Drop, Keep, Kept, RecordBody, Write
 from jittrust.ports.enrolment import JoinTicket
+
+TOKEN_BYTES = 32
+LIFE_LEAST, LIFE_MOST = 60.0, 7 * 86_400.0
+"""A join token lives a minute at least and a week at most, in seconds."""
+X509_SECONDS_RANGE = (60, 86_400)
+JWT_SECONDS_RANGE = (30, 3600)
+SELECTORS_MOST = 32
+NAMES_MOST = 32
+RESERVED_PATH = "/jittrust/"
+"""Paths below it are the broker's own."""
+_DNS = re.compile(r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+_HINT_MOST = 64
+_DNS_MOST = 253
 
 
 class EnrolmentBook:
@@ -20,19 +44,187 @@ class EnrolmentBook:
         self._state = state
         self._identities = identities
         self._parts = parts
+        self._index = EntryIndex()
+        self._giving: dict[str, dict[str, RegistrationEntry]] = {}
+        state.add_index(self)
+
+    # ---- the index: told of every change ---------------------------------------------------------------------------------------------------
+
+    def took(self) -> None:
+        """See `KeptIndex.took`."""
+        self._index = EntryIndex()
+        self._giving = {}
+        for entry in self._state.of_kind(RegistrationEntry).values():
+            self.kept(entry, None)
+
+    def kept(self, value: Kept, before: Kept | None) -> None:
+        """See `KeptIndex.kept`."""
+        if isinstance(before, RegistrationEntry):
+            self.dropped(before)
+        if isinstance(value, RegistrationEntry):
+            self._index.put(value)
+            self._giving.setdefault(value.spiffe_id, {})[value.id] = value
+
+    def dropped(self, value: Kept) -> None:
+        """See `KeptIndex.dropped`."""
+        if isinstance(value, RegistrationEntry):
+            self._index.drop(value)
+            giving = self._giving.get(value.spiffe_id, {})
+            giving.pop(value.id, None)
+            if not giving:
+                self._giving.pop(value.spiffe_id, None)
+
+    # ---- what others of the layer ask --------------------------------------------------------------------------------------------------------
+
+    def matching(self, selectors: Collection[str], now: Instant) -> tuple[RegistrationEntry, ...]:
+        """The entries that these attested facts entitle to."""
+        return self._index.matching(selectors, now)
+
+    def giving(self, spiffe_id: str, now: Instant) -> tuple[RegistrationEntry, ...]:
+        """The entries that give an identity."""
+        found = self._giving.get(spiffe_id, {}).values()
+        return tuple(sorted((e for e in found if not e.expires or now < e.expires), key=lambda e: e.id))
+
+    async def spend(self, token: str) -> RegistrationEntry | None:
+        """Spend a join token for its entry; None for one that is unknown, used, over or without an entry. One caller wins, however many try."""
+        await self._state.refresh()
+        now = self._parts.clock()
+        known = self._state.of_kind(JoinToken).get(self._hash(token))
+        if known is None or known.used or now >= known.expires:
+            return None
+        entry = self._state.of_kind(RegistrationEntry).get(known.entry)
+        if entry is None or (entry.expires and now >= entry.expires):
+            return None
+        # No await since looking: whoever comes second finds it used.
+        spent = replace(known, used=now, used_by=entry.spiffe_id, revision=known.revision + 1)
+        await self._state.change([Keep(spent)], [self._token_record(spent, "join_token_used", now, entry.spiffe_id)])
+        return entry
+
+    # ---- the driving port --------------------------------------------------------------------------------------------------------------------
 
     async def entries(self) -> Sequence[RegistrationEntry]:
         """See `Enrolment.entries`."""
-        raise NotImplementedError
+        return sorted(self._state.of_kind(RegistrationEntry).values(), key=lambda e: (e.spiffe_id, e.id))
 
     async def put(self, entry: RegistrationEntry) -> RegistrationEntry:
         """See `Enrolment.put`."""
-        raise NotImplementedError
+        await self._state.refresh()
+        now = self._parts.clock()
+        known = self._state.of_kind(RegistrationEntry).get(entry.id) if entry.id else None
+        if entry.id and known is None:
+            raise _unknown(entry.id)
+        checked = self._checked(entry)
+        made = replace(
+            checked,
+            id=known.id if known else self._parts.new_id("n"),
+            revision=known.revision + 1 if known else 1,
+            created=known.created if known else now,
+        )
+        what = "entry_changed" if known else "entry_added"
+        await self._state.change([Keep(made)], [self._record(made, what, now, entry.by)])
+        return made
 
     async def remove(self, entry: str) -> None:
         """See `Enrolment.remove`."""
-        raise NotImplementedError
+        await self._state.refresh()
+        now = self._parts.clock()
+        known = self._state.of_kind(RegistrationEntry).get(entry)
+        if known is None:
+            raise _unknown(entry)
+        tickets = [t for t in self._state.of_kind(JoinToken).values() if t.entry == entry and not t.used]
+        writes: list[Write] = [Drop(known), *(Drop(ticket) for ticket in tickets)]
+        await self._state.change(writes, [self._record(known, "entry_removed", now, "")])
 
     async def invite(self, entry: str, life: Seconds, by: str) -> JoinTicket:
         """See `Enrolment.invite`."""
-        raise NotImplementedError
+        if not LIFE_LEAST <= life <= LIFE_MOST:
+            raise BadInputError(
+                "life_bad", "A join token lives 60 seconds to 7 days.", "jittrust identity entry invite --minutes 10"
+            )
+        await self._state.refresh()
+        now = self._parts.clock()
+        known = self._state.of_kind(RegistrationEntry).get(entry)
+        if known is None:
+            raise _unknown(entry)
+        token = base64.urlsafe_b64encode(self._parts.random(TOKEN_BYTES)).rstrip(b"=").decode("ascii")
+        made = JoinToken(self._hash(token), entry, Instant(now + life), created=now, by=by)
+        await self._state.change([Keep(made)], [self._token_record(made, "join_token_made", now, known.spiffe_id)])
+        return JoinTicket(token, entry, known.spiffe_id, made.expires)
+
+    # ---- bits --------------------------------------------------------------------------------------------------------------------------------
+
+    def _checked(self, entry: RegistrationEntry) -> RegistrationEntry:
+        spiffe_id = SpiffeId.parse(entry.spiffe_id)
+        if spiffe_id.trust_domain != self._parts.trust_domain:
+            raise _bad(f"{entry.spiffe_id} is not of {self._parts.trust_domain}")
+        if not spiffe_id.path or spiffe_id.path.startswith(RESERVED_PATH):
+            raise _bad("the SPIFFE ID needs a path that is not the broker's own")
+        there = self._state.of_kind(Identity).get(entry.spiffe_id)
+        if entry.kind is SubjectKind.PERSON or (there is not None and there.kind is SubjectKind.PERSON):
+            raise _bad("people are not attested, they sign in")
+        selectors = tuple(sorted({str(Selector.parse(text)) for text in entry.selectors}))
+        if len(selectors) > SELECTORS_MOST:
+            raise _bad(f"at most {SELECTORS_MOST} selectors")
+        owner = self._identities.find(entry.owner)
+        if owner is None:
+            raise NotFoundError("identity_unknown", f"There is no person {entry.owner[:80]}.", "jittrust identity ls")
+        if owner.kind is not SubjectKind.PERSON or not self._identities.active(owner.id):
+            raise RefusedError("owner_inactive", f"{owner.id} is no active person.", "Name an owner who is there.")
+        if entry.blueprint and entry.blueprint not in self._state.of_kind(Blueprint):
+            raise NotFoundError(
+                "blueprint_unknown", f"There is no blueprint {entry.blueprint[:80]}.", "jittrust identity blueprint"
+            )
+        _within(entry.x509_seconds, X509_SECONDS_RANGE, "x509_seconds")
+        _within(entry.jwt_seconds, JWT_SECONDS_RANGE, "jwt_seconds")
+        if max(len(entry.dns_names), len(entry.federates_with)) > NAMES_MOST:
+            raise _bad(f"at most {NAMES_MOST} names")
+        for name in entry.dns_names:
+            if len(name) > _DNS_MOST or not _DNS.match(name):
+                raise _bad(f"{name[:80]!r} is no DNS name")
+        for name in entry.federates_with:
+            TrustDomain(name)
+        if len(entry.hint) > _HINT_MOST or not entry.hint.isprintable():
+            raise _bad(f"a hint has at most {_HINT_MOST} printable characters")
+        return replace(entry, selectors=selectors, owner=owner.id)
+
+    def _hash(self, token: str) -> str:
+        return hmac.digest(self._parts.hash_key, b"join:" + token.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+    def _record(self, entry: RegistrationEntry, what: str, now: Instant, by: str) -> RecordBody:
+        return {
+            "kind": "identity",
+            "at": milliseconds(now),
+            "what": what,
+            "entry": entry.id,
+            "spiffe_id": entry.spiffe_id,
+            "subject_kind": entry.kind,
+            "selectors": list(entry.selectors),
+            "owner": entry.owner,
+            "blueprint": entry.blueprint,
+            "by": by,
+        }
+
+    def _token_record(self, token: JoinToken, what: str, now: Instant, spiffe_id: str) -> RecordBody:
+        return {
+            "kind": "identity",
+            "at": milliseconds(now),
+            "what": what,
+            "entry": token.entry,
+            "spiffe_id": spiffe_id,
+            "token": token.id[:16],
+            "expires": milliseconds(token.expires),
+            "by": token.by,
+        }
+
+
+def _within(seconds: int, bounds: tuple[int, int], name: str) -> None:
+    if seconds and not bounds[0] <= seconds <= bounds[1]:
+        raise _bad(f"{name} lies between {bounds[0]} and {bounds[1]}, or is 0")
+
+
+def _bad(why: str) -> BadInputError:
+    return BadInputError("entry_bad", f"The entry cannot be taken: {why}.", "See: jittrust identity entry add --help")
+
+
+def _unknown(entry: str) -> NotFoundError:
+    return NotFoundError("entry_unknown", f"There is no entry {entry[:80]}.", "jittrust identity entry ls")
