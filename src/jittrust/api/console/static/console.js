@@ -1,0 +1,94 @@
+// What the pages do. Texts from the broker are only ever set as text, never as HTML.
+"use strict";
+
+const prefix = "/console";
+const told = document.getElementById("told");
+
+async function post(path, body) {
+  const answer = await fetch(prefix + path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body || {}),
+  });
+  const read = await answer.json();
+  if (read.error) {
+    throw new Error(`${read.error.message} ${read.error.next_step} [${read.error.code}]`);
+  }
+  return read;
+}
+
+async function signed(path) {
+  const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(await post(path));
+  const credential = await navigator.credentials.get({ publicKey });
+  return JSON.stringify(credential.toJSON());
+}
+
+// The secret of a link stands behind the #, is read once and leaves the address bar.
+let invitation = "";
+function takeInvitation() {
+  if (location.pathname === `${prefix}/enrol` && location.hash.length > 1) {
+    invitation = location.hash.slice(1);
+    history.replaceState(null, "", location.pathname);
+  }
+}
+
+const doing = {
+  async login() {
+    const response = await signed("/login/begin");
+    location.assign((await post("/login/finish", { response })).to);
+  },
+  async provider() {
+    location.assign((await post("/login/provider")).to);
+  },
+  async logout() {
+    location.assign((await post("/logout")).to);
+  },
+  async enrol(form) {
+    const options = await post("/enrol/begin", { invitation });
+    const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(options);
+    const credential = await navigator.credentials.create({ publicKey });
+    const response = JSON.stringify(credential.toJSON());
+    const label = form.elements.label.value;
+    location.assign((await post("/enrol/finish", { invitation, response, label })).to);
+  },
+  async approve(button) {
+    const path = `/approvals/${encodeURIComponent(button.dataset.id)}`;
+    const response = await signed(`${path}/begin`);
+    location.assign((await post(`${path}/answer`, { answer: "approve", response })).to);
+  },
+  async deny(button) {
+    const path = `/approvals/${encodeURIComponent(button.dataset.id)}`;
+    location.assign((await post(`${path}/answer`, { answer: "deny" })).to);
+  },
+  async invite(form) {
+    const made = await post("/people/invite", {
+      person: form.elements.person.value,
+      role: form.elements.role.value,
+    });
+    document.getElementById("link").textContent = made.link;
+  },
+};
+
+async function run(element) {
+  told.textContent = "";
+  const buttons = document.querySelectorAll("button");
+  buttons.forEach((one) => { one.disabled = true; });
+  try {
+    await doing[element.dataset.do](element);
+  } catch (error) {
+    told.textContent = error.message;
+  } finally {
+    buttons.forEach((one) => { one.disabled = false; });
+  }
+}
+
+takeInvitation();
+window.addEventListener("hashchange", takeInvitation);
+document.querySelectorAll("button[data-do]").forEach((button) => button.addEventListener("click", () => run(button)));
+document.querySelectorAll("form[data-do]").forEach((form) => form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  run(form);
+}));
+document.querySelectorAll("time[data-seconds]").forEach((time) => {
+  time.textContent = new Date(Number(time.dataset.seconds) * 1000).toLocaleString();
+});
