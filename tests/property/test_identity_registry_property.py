@@ -14,7 +14,7 @@ from jittrust.core.identity.identity import Blueprint, Identity, IdentityState, 
 from jittrust.core.model import SubjectKind
 from jittrust.ports.identities import IdentityChange, NewIdentity
 
-PATHS = [f"/{letter}" for letter in "abcdef"]
+PATHS = [f"/{letter}" for letter in "abcdefgh"]
 NAMES = ["os:x", "os:y", "client:x", "client:y"]
 ROOTS = ["key:1", "key:2"]
 CODES = {
@@ -22,12 +22,20 @@ CODES = {
     "blueprint_unknown",
 }  # fmt: skip
 
+owners = st.sampled_from(PATHS[:3])
+FIRST: list[object] = [
+    NewIdentity(SubjectKind.PERSON, "/a", role=Role.ADMIN),
+    NewIdentity(SubjectKind.PERSON, "/b"),
+    Blueprint("coder", "/a", model="1" * 64),
+    NewIdentity(SubjectKind.AGENT, "/d", "/a", roots=("key:1",)),
+    NewIdentity(SubjectKind.AGENT, "/e", "/b", blueprint="coder", roots=("key:1",)),
+]
 paths, names = st.sampled_from(PATHS), st.lists(st.sampled_from(NAMES), max_size=2, unique=True).map(tuple)
 enrolments = st.builds(
     NewIdentity,
     kind=st.sampled_from([SubjectKind.PERSON, SubjectKind.AGENT]),
     path=paths,
-    owner=st.one_of(st.just(""), paths),
+    owner=st.one_of(st.just(""), owners),
     names=names,
     blueprint=st.sampled_from(["", "", "coder"]),
     roots=st.lists(st.sampled_from(ROOTS), max_size=1).map(tuple),
@@ -38,13 +46,13 @@ changes = st.tuples(
     st.builds(
         IdentityChange,
         to=st.one_of(st.none(), st.sampled_from(list(IdentityState))),
-        owner=st.one_of(st.none(), paths),
+        owner=st.one_of(st.none(), owners),
         role=st.one_of(st.none(), st.sampled_from([Role.NONE, Role.ADMIN])),
         names=names,
         forget_names=names,
     ),
 )
-drawings = st.builds(Blueprint, id=st.just("coder"), owner=paths, model=st.sampled_from(["", "1" * 64, "2" * 64]))
+drawings = st.builds(Blueprint, id=st.just("coder"), owner=owners, model=st.sampled_from(["", "1" * 64, "2" * 64]))
 
 
 async def carry_out(there: World, steps: list[object]) -> None:
@@ -101,11 +109,11 @@ def holds(there: World, before: dict[str, Identity]) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(steps=st.lists(st.one_of(enrolments, changes, drawings), max_size=25))
+@given(steps=st.lists(st.one_of(enrolments, changes, changes, drawings), min_size=5, max_size=25))
 def test_the_promises_of_the_registry_hold_after_every_step_and_after_a_restart(steps: list[object]) -> None:
     async def run() -> None:
         there = await world()
-        await carry_out(there, steps)
+        await carry_out(there, [*FIRST, *steps])
         before = dict(there.broker.state.of_kind(Identity))
         await there.open()
         assert there.broker.state.of_kind(Identity) == before
