@@ -135,7 +135,7 @@ class HttpsTokenKeys:
             raise _unreachable("it does not answer in time") from None
 
     def _session(self) -> ClientSession:
-        from aiohttp import ClientSession, DummyCookieJar, TCPConnector  # noqa: PLC0415 - costs 0.2 s at start
+        from aiohttp import ClientSession, DummyCookieJar, TCPConnector
 
         connector = TCPConnector(
             resolver=_resolver(),
@@ -150,8 +150,8 @@ class HttpsTokenKeys:
 
 def _resolver() -> AbstractResolver:
     """Resolves names and refuses an answer with any address that is never asked: the addresses checked are the ones connected to."""
-    from aiohttp.abc import ResolveResult  # noqa: PLC0415
-    from aiohttp.resolver import ThreadedResolver  # noqa: PLC0415
+    from aiohttp.abc import ResolveResult
+    from aiohttp.resolver import ThreadedResolver
 
     class GuardedResolver(ThreadedResolver):
         async def resolve(
@@ -187,7 +187,7 @@ def _safe(place: str) -> str:
 
 
 async def _got(session: ClientSession, place: str) -> bytes:
-    from aiohttp import ClientError  # noqa: PLC0415
+    from aiohttp import ClientError
 
     headers = {"Accept": "application/json, application/jwk-set+json", "Accept-Encoding": "identity"}
     try:

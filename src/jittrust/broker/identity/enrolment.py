@@ -7,6 +7,7 @@ import hmac
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from jittrust.broker.identity.identities import IdentityBook
 from jittrust.broker.identity.parts import IdentityParts
@@ -31,8 +32,11 @@ SELECTORS_MOST = 32
 NAMES_MOST = 32
 RESERVED_PATH = "/jittrust/"
 """Paths below it are the broker's own."""
-_DNS = re.compile(r"(?:\*\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
+_DNS = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 _HINT_MOST = 64
+_TOKEN_MOST = 256
+_SWEEP = 100  # ended tokens forgotten with each new one: their table shrinks faster than it grows
+_RESERVED = "join_token"
 _DNS_MOST = 253
 
 
@@ -81,47 +85,70 @@ class EnrolmentBook:
         return self._index.matching(selectors, now)
 
     def giving(self, spiffe_id: str, now: Instant) -> tuple[RegistrationEntry, ...]:
-        """The entries that give an identity."""
+        """The entries in force that give an identity, oldest first."""
         found = self._giving.get(spiffe_id, {}).values()
-        return tuple(sorted((e for e in found if not e.expires or now < e.expires), key=lambda e: e.id))
+        return tuple(sorted((e for e in found if not e.expires or now < e.expires), key=lambda e: (e.created, e.id)))
 
-    async def spend(self, token: str) -> RegistrationEntry | None:
-        """Spend a join token for its entry; None for one that is unknown, used, over or without an entry. One caller wins, however many try."""
+    async def redeem(self, token: str, path: str, key: str) -> RegistrationEntry:
+        """Spend a join token: one caller ever gets its entry, however many try.
+
+        Args:
+            token: as it was told.
+            path: path of the SPIFFE ID that is asked for, or the ID; empty = whatever the entry gives.
+            key: SHA-256 (hex) of the key that it is spent for, for the ledger; empty = none.
+
+        Raises:
+            RefusedError: code `attestation_failed`: unknown, ended, used, or for another identity; its message is for the ledger alone.
+            JitError: as `State.change`.
+        """
         await self._state.refresh()
         now = self._parts.clock()
-        known = self._state.of_kind(JoinToken).get(self._hash(token))
-        if known is None or known.used or now >= known.expires:
-            return None
+        # The hash is keyed: how long the look-up takes says nothing about a token.
+        known = self._state.of_kind(JoinToken).get(self._hash(token)) if 0 < len(token) <= _TOKEN_MOST else None
+        if known is None:
+            raise _no_token("there is no such join token")
         entry = self._state.of_kind(RegistrationEntry).get(known.entry)
+        if known.used:
+            raise _no_token("the join token was used before")
+        if now >= known.expires:
+            raise _no_token("the join token has ended")
         if entry is None or (entry.expires and now >= entry.expires):
-            return None
+            raise _no_token("the entry of the join token has ended")
+        if not gives(entry, path):
+            raise _no_token("the join token is for another identity")
         # No await since looking: whoever comes second finds it used.
         spent = replace(known, used=now, used_by=entry.spiffe_id, revision=known.revision + 1)
-        await self._state.change([Keep(spent)], [self._token_record(spent, "join_token_used", now, entry.spiffe_id)])
+        record = {**self._token_record(spent, "join_token_used", now, entry.spiffe_id), "key": key}
+        await self._state.change([Keep(spent)], [record])
         return entry
 
     # ---- the driving port --------------------------------------------------------------------------------------------------------------------
 
     async def entries(self) -> Sequence[RegistrationEntry]:
         """See `Enrolment.entries`."""
+        await self._state.refresh()
         return sorted(self._state.of_kind(RegistrationEntry).values(), key=lambda e: (e.spiffe_id, e.id))
 
     async def put(self, entry: RegistrationEntry) -> RegistrationEntry:
-        """See `Enrolment.put`."""
+        """See `Enrolment.put`. Without selectors only join tokens lead to an entry: selectors never match it."""
         await self._state.refresh()
         now = self._parts.clock()
         known = self._state.of_kind(RegistrationEntry).get(entry.id) if entry.id else None
         if entry.id and known is None:
             raise _unknown(entry.id)
-        checked = self._checked(entry)
+        checked = self._checked(entry, now)
+        same = known is not None and _means(known) == _means(checked)
         made = replace(
             checked,
             id=known.id if known else self._parts.new_id("n"),
             revision=known.revision + 1 if known else 1,
-            created=known.created if known else now,
+            # Since when these facts entitle to this identity: what was issued before does not renew under new ones.
+            created=known.created if known and same else now,
         )
         what = "entry_changed" if known else "entry_added"
-        await self._state.change([Keep(made)], [self._record(made, what, now, entry.by)])
+        # A token leads to what the admin meant when making it, or to nothing.
+        dead: list[Write] = [] if same else [Drop(ticket) for ticket in self._tickets(made.id)]
+        await self._state.change([Keep(made), *dead], [self._record(made, what, now, entry.by)])
         return made
 
     async def remove(self, entry: str) -> None:
@@ -131,8 +158,7 @@ class EnrolmentBook:
         known = self._state.of_kind(RegistrationEntry).get(entry)
         if known is None:
             raise _unknown(entry)
-        tickets = [t for t in self._state.of_kind(JoinToken).values() if t.entry == entry and not t.used]
-        writes: list[Write] = [Drop(known), *(Drop(ticket) for ticket in tickets)]
+        writes: list[Write] = [Drop(known), *(Drop(ticket) for ticket in self._tickets(entry))]
         await self._state.change(writes, [self._record(known, "entry_removed", now, "")])
 
     async def invite(self, entry: str, life: Seconds, by: str) -> JoinTicket:
@@ -148,12 +174,17 @@ class EnrolmentBook:
             raise _unknown(entry)
         token = base64.urlsafe_b64encode(self._parts.random(TOKEN_BYTES)).rstrip(b"=").decode("ascii")
         made = JoinToken(self._hash(token), entry, Instant(now + life), created=now, by=by)
-        await self._state.change([Keep(made)], [self._token_record(made, "join_token_made", now, known.spiffe_id)])
+        ended = islice((one for one in self._state.of_kind(JoinToken).values() if one.expires <= now), _SWEEP)
+        writes: list[Write] = [Keep(made), *(Drop(one) for one in ended)]
+        await self._state.change(writes, [self._token_record(made, "join_token_made", now, known.spiffe_id)])
         return JoinTicket(token, entry, known.spiffe_id, made.expires)
 
     # ---- bits --------------------------------------------------------------------------------------------------------------------------------
 
-    def _checked(self, entry: RegistrationEntry) -> RegistrationEntry:
+    def _tickets(self, entry: str) -> list[JoinToken]:
+        return [one for one in self._state.of_kind(JoinToken).values() if one.entry == entry]
+
+    def _checked(self, entry: RegistrationEntry, now: Instant) -> RegistrationEntry:
         spiffe_id = SpiffeId.parse(entry.spiffe_id)
         if spiffe_id.trust_domain != self._parts.trust_domain:
             raise _bad(f"{entry.spiffe_id} is not of {self._parts.trust_domain}")
@@ -162,14 +193,22 @@ class EnrolmentBook:
         there = self._state.of_kind(Identity).get(entry.spiffe_id)
         if entry.kind is SubjectKind.PERSON or (there is not None and there.kind is SubjectKind.PERSON):
             raise _bad("people are not attested, they sign in")
+        if there is not None and there.kind is not entry.kind:
+            raise _bad(f"{there.id} is of another kind: {there.kind}")
+        if entry.expires and entry.expires <= now:
+            raise _bad("it has ended already")
         selectors = tuple(sorted({str(Selector.parse(text)) for text in entry.selectors}))
         if len(selectors) > SELECTORS_MOST:
             raise _bad(f"at most {SELECTORS_MOST} selectors")
+        if any(Selector.parse(text).type == _RESERVED for text in selectors):
+            raise _bad("a join token is made for an entry, and is no selector of it")
         owner = self._identities.find(entry.owner)
         if owner is None:
             raise NotFoundError("identity_unknown", f"There is no person {entry.owner[:80]}.", "jittrust identity ls")
-        if owner.kind is not SubjectKind.PERSON or not self._identities.active(owner.id):
-            raise RefusedError("owner_inactive", f"{owner.id} is no active person.", "Name an owner who is there.")
+        if owner.kind is not SubjectKind.PERSON:
+            raise _bad(f"{owner.id} is no person, and only people answer for others")
+        if not self._identities.active(owner.id):
+            raise RefusedError("owner_inactive", f"{owner.id} is not active.", "Name an owner who is there.")
         if entry.blueprint and entry.blueprint not in self._state.of_kind(Blueprint):
             raise NotFoundError(
                 "blueprint_unknown", f"There is no blueprint {entry.blueprint[:80]}.", "jittrust identity blueprint"
@@ -179,7 +218,7 @@ class EnrolmentBook:
         if max(len(entry.dns_names), len(entry.federates_with)) > NAMES_MOST:
             raise _bad(f"at most {NAMES_MOST} names")
         for name in entry.dns_names:
-            if len(name) > _DNS_MOST or not _DNS.match(name):
+            if len(name) > _DNS_MOST or not _DNS.match(name) or name.rsplit(".", 1)[-1].isdigit():
                 raise _bad(f"{name[:80]!r} is no DNS name")
         for name in entry.federates_with:
             TrustDomain(name)
@@ -215,6 +254,20 @@ class EnrolmentBook:
             "expires": milliseconds(token.expires),
             "by": token.by,
         }
+
+
+def gives(entry: RegistrationEntry, path: str) -> bool:
+    """Whether an entry gives what is asked for: a path, a SPIFFE ID, or (empty) anything."""
+    return not path or path in {entry.spiffe_id, SpiffeId.parse(entry.spiffe_id).path}
+
+
+def _means(entry: RegistrationEntry) -> tuple[object, ...]:
+    """Who gets which identity; the rest says what their documents look like."""
+    return entry.spiffe_id, entry.kind, entry.selectors, entry.owner, entry.blueprint
+
+
+def _no_token(why: str) -> RefusedError:
+    return RefusedError("attestation_failed", why)
 
 
 def _within(seconds: int, bounds: tuple[int, int], name: str) -> None:

@@ -13,15 +13,19 @@ from jittrust.broker.record import milliseconds
 from jittrust.broker.state import State
 from jittrust.core.errors import BadInputError, JitError, NotFoundError
 from jittrust.core.identity.attest import EvidenceKind, TrustedIssuer
+from jittrust.core.identity.certificates import read_roots
 from jittrust.core.identity.directory import DirectoryToken
-from jittrust.core.identity.paths import read_roots
 from jittrust.core.strict_json import parse_object
 from jittrust.core.units import Instant
 from jittrust.ports.commit import Drop, Keep, RecordBody, Write
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 _URL = re.compile(r"https://[A-Za-z0-9.\-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%/-]*)?\Z")
+ISSUERS_MOST = 100
+"""Most trusted sources: a certificate is tried against each certificate authority among them."""
 _AUDIENCE_MOST = 512
+_PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
+_KEYS_MOST = 100
 _DOCUMENT_MOST = 256 * 1024
 _TOKEN_BYTES = 32
 
@@ -34,17 +38,18 @@ class SourceBook:
         self._state = state
         self._parts = parts
 
-    def by_issuer(self, kind: EvidenceKind, issuer: str) -> TrustedIssuer | None:
+    def of(self, kind: EvidenceKind, issuer: str) -> TrustedIssuer | None:
         """The trusted issuer of this kind whose tokens say exactly this `iss`."""
         known = self._state.of_kind(TrustedIssuer).values()
         return next((one for one in known if one.kind is kind and one.issuer == issuer), None)
 
-    def of_kind(self, kind: EvidenceKind) -> Sequence[TrustedIssuer]:
+    def all_of(self, kind: EvidenceKind) -> Sequence[TrustedIssuer]:
         """All trusted sources of one kind, by name."""
         return sorted((o for o in self._state.of_kind(TrustedIssuer).values() if o.kind is kind), key=lambda o: o.id)
 
     async def list(self) -> Sequence[TrustedIssuer]:
         """See `TrustedSources.list`."""
+        await self._state.refresh()
         return sorted(self._state.of_kind(TrustedIssuer).values(), key=lambda one: one.id)
 
     async def trust(self, issuer: TrustedIssuer, by: str) -> TrustedIssuer:
@@ -53,8 +58,13 @@ class SourceBook:
         _check(issuer)
         now = self._parts.clock()
         known = self._state.of_kind(TrustedIssuer).get(issuer.id)
+        if known is not None and known.kind is not issuer.kind:
+            # The name is part of every selector: under another kind it would mean something else.
+            raise _bad(f"{known.id} is the name of a source of another kind; end that first")
+        if known is None and len(self._state.of_kind(TrustedIssuer)) >= ISSUERS_MOST:
+            raise _bad(f"{ISSUERS_MOST} are trusted already")
         if issuer.issuer:
-            same = self.by_issuer(issuer.kind, issuer.issuer)
+            same = self.of(issuer.kind, issuer.issuer)
             if same is not None and same.id != issuer.id:
                 raise _bad(f"{same.id} is this issuer already")
         made = replace(
@@ -120,23 +130,36 @@ def _check(issuer: TrustedIssuer) -> None:
         if issuer.issuer or issuer.audience or not issuer.document:
             raise _bad("a certificate authority needs its roots as PEM, and nothing else")
         try:
-            read_roots(issuer.document)
+            roots = read_roots(issuer.document)
         except JitError as error:
             raise _bad(error.message) from None
+        if not roots or not all(one.ca for one in roots):
+            raise _bad("the document is certificates of certificate authorities, one at least")
         return
     if issuer.kind not in (EvidenceKind.OIDC, EvidenceKind.KUBERNETES):
         raise _bad("only oidc, kubernetes and x509 are outside sources")
-    if not _URL.match(issuer.issuer) or len(issuer.issuer) > _AUDIENCE_MOST:
+    # Keys that are given as a document need no connection, so a cluster's issuer may be any name.
+    free = issuer.kind is EvidenceKind.KUBERNETES and issuer.document and issuer.issuer.isprintable()
+    if not issuer.issuer or not (free or _URL.match(issuer.issuer)) or len(issuer.issuer) > _AUDIENCE_MOST:
         raise _bad("the issuer is an https:// address without query, as its tokens spell it")
     if not issuer.audience or len(issuer.audience) > _AUDIENCE_MOST or not issuer.audience.isprintable():
         raise _bad("say the audience its tokens must name: without it any token of that issuer would do")
     if issuer.document:
-        try:
-            keys = parse_object(issuer.document.encode("utf-8")).get("keys")
-        except JitError as error:
-            raise _bad(f"the document is no JSON: {error.message}") from None
-        if not isinstance(keys, list) or not keys:
-            raise _bad("the document is no JWK set with keys")
+        _check_keys(issuer.document)
+
+
+def _check_keys(document: str) -> None:
+    try:
+        keys = parse_object(document.encode("utf-8", "surrogatepass")).get("keys")
+    except JitError as error:
+        raise _bad(f"the document is no JSON: {error.message}") from None
+    if not isinstance(keys, list) or not 0 < len(keys) <= _KEYS_MOST:
+        raise _bad(f"the document is no JWK set with 1 to {_KEYS_MOST} keys")
+    for key in keys:
+        if not isinstance(key, dict) or not isinstance(key.get("kid"), str) or not isinstance(key.get("kty"), str):
+            raise _bad("each key of the JWK set has a kid and a kty")
+        if not _PRIVATE.isdisjoint(key):
+            raise _bad("the JWK set holds a private or shared key, which is now known here: replace it")
 
 
 def _bad(why: str) -> BadInputError:
