@@ -1,0 +1,1 @@
+"""What a workload asks of the SPIFFE Workload API."""
