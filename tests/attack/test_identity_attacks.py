@@ -385,6 +385,14 @@ Chain = Sequence[bytes]
 RSA_1 = rsa_signer(hashes.SHA1(), "1.2.840.113549.1.1.5")  # noqa: S303 - the forger uses it
 
 
+def pss_sha1(tbs: bytes) -> bytes:
+    digest = hashes.SHA1()  # noqa: S303 - the forger uses it
+    return RSA.sign(tbs, padding.PSS(padding.MGF1(digest), 20), digest)
+
+
+PSS_1 = ForgedKey(RSA_SPKI, sequence(oid("1.2.840.113549.1.1.10"), sequence()), pss_sha1)
+
+
 def through(*links: Cert) -> Chain:
     return [one.der() for one in links]
 
@@ -412,7 +420,9 @@ HOSTILE_CHAINS: Mapping[str, Callable[[], Chain]] = {
     "empty bytes": lambda: [b""],
     "no DER": lambda: [b"\x30\x03\x02\x01\x01", middle().der()],
     "a byte too many": lambda: [leaf().der() + b"\x00", middle().der()],
-    "too large": lambda: through(leaf(subject=name("x" * 20_000)), middle()),
+    "too large": lambda: through(
+        leaf(extensions=(SIGNS, names(uri(ME)), extension("1.2.3.4", tlv(4, bytes(17_000))))), middle()
+    ),
     "PEM": lambda: [x509.load_der_x509_certificate(leaf().der()).public_bytes(Encoding.PEM), middle().der()],
     "the leaf alone": lambda: through(leaf()),
     "the root as leaf": lambda: through(root()),
@@ -449,6 +459,8 @@ HOSTILE_CHAINS: Mapping[str, Callable[[], Chain]] = {
     "root between": lambda: through(leaf(), root(), middle()),
     "the leaf twice": lambda: through(leaf(), leaf(), middle()),
     "the intermediate twice": lambda: through(leaf(), middle(), middle()),
+    "the root twice": lambda: through(leaf(), middle(), root(), root()),
+    "the root twice, once renewed": lambda: through(leaf(), middle(), root(), root(serial=integer(78)), root()),
     "a stranger at the end": lambda: through(leaf(), middle(), root(key=EVIL_KEY, signer=EVIL_KEY)),
     "nine certificates": lambda: ladder(8),
     "a thousand certificates": lambda: [leaf().der(), *[middle().der()] * 1000],
@@ -557,6 +569,7 @@ HOSTILE_CHAINS: Mapping[str, Callable[[], Chain]] = {
     "ECDSA with SHA-1": lambda: through(leaf(signer=ec_key(12, digest="sha1")), middle()),
     "ECDSA with SHA-224": lambda: through(leaf(signer=ec_key(12, digest="sha224")), middle()),
     "RSA with SHA-1": lambda: through(leaf(signer=RSA_1), middle(key=RSA_1)),
+    "RSA-PSS with SHA-1": lambda: through(leaf(signer=PSS_1), middle(key=PSS_1)),
     "RSA with MD5": lambda: through(leaf(signer=mersenne_key(2203, "md5")), middle(key=mersenne_key(2203))),
     "the intermediate signed with SHA-1": lambda: through(leaf(), middle(signer=ec_key(11, digest="sha1"))),
     "an intermediate with RSA of 1279 bits": lambda: through(leaf(signer=WEAK_CA), middle(key=WEAK_CA)),
@@ -636,6 +649,13 @@ ROOT_FAULTS: Mapping[str, Callable[[], Cert]] = {
 def test_t18_a_root_that_an_admin_trusts_may_be_of_an_older_make() -> None:
     roots = {"example.org": (root(extensions=(basic(ca=True),)).der(),)}
     assert str(check_x509(through(leaf(), middle()), roots, AT).spiffe_id) == ME
+
+
+def test_t18_a_leaf_that_is_its_own_root_proves_nothing() -> None:
+    alone = leaf(signer=HONEST, issuer=name("coder"), subject=name("coder"))
+    refused(lambda: check_x509(through(alone), {"example.org": (alone.der(),)}, AT), "svid_refused")
+    pem = x509.load_der_x509_certificate(alone.der()).public_bytes(Encoding.PEM).decode()
+    refused(lambda: check_certificate(through(alone), pem, AT), "certificate_refused")
 
 
 @pytest.mark.parametrize("what", ROOT_FAULTS)
@@ -1002,6 +1022,18 @@ def x5c_of(der: bytes) -> list[str]:
     return [base64.b64encode(der).decode()]
 
 
+def loose_base64() -> str:
+    """Base64 of a root in a second spelling: readers that are not strict take both as the same bytes."""
+    made = next(
+        text for size in range(12) if (text := x5c_of(root(subject=name("root" + "x" * size)).der())[0]).endswith("=")
+    )
+    bare = made.rstrip("=")
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    loose = bare[:-1] + alphabet[alphabet.index(bare[-1]) + 1] + made[len(bare) :]
+    assert base64.b64decode(loose) == base64.b64decode(made)
+    return loose
+
+
 GOOD = document(x509_entry(), jwt_entry())
 HOSTILE_BUNDLES: Mapping[str, Callable[[], str | bytes]] = {
     "nothing": str,
@@ -1058,6 +1090,7 @@ HOSTILE_BUNDLES: Mapping[str, Callable[[], str | bytes]] = {
     "a point off the curve": lambda: document(jwt_entry(y=jwt_entry()["x"])),
     "a coordinate of zeros": lambda: document(jwt_entry(x=b64(bytes(32)).decode(), y=b64(bytes(32)).decode())),
     "a short coordinate": lambda: document(jwt_entry(x="AA")),
+    "a long coordinate": lambda: document(jwt_entry(x=b64(b"\0" + jws.decode(jwt_entry()["x"].encode())).decode())),
     "a coordinate with padding": lambda: document(jwt_entry(x=jwt_entry()["x"] + "=")),
     "a coordinate that is a number": lambda: document(jwt_entry(x=5)),
     "a weak RSA key": lambda: document(rsa_entry(number(2**1279 - 1))),
@@ -1073,10 +1106,12 @@ HOSTILE_BUNDLES: Mapping[str, Callable[[], str | bytes]] = {
     "a certificate in base64url": lambda: document(x509_entry(x5c=[b64(b"\xff" * 300).decode()])),
     "a certificate with line breaks": lambda: document(x509_entry(x5c=[base64.encodebytes(root().der()).decode()])),
     "a certificate in PEM": lambda: document(x509_entry(x5c=["-----BEGIN CERTIFICATE-----"])),
+    "a certificate with bits beyond its last byte": lambda: document(x509_entry(x5c=[loose_base64()])),
     "a certificate of 30 kB": lambda: document(x509_entry(x5c=["A" * 30_000])),
     "a certificate that is none": lambda: document(x509_entry(x5c=x5c_of(b"none"))),
     "a certificate with a byte too many": lambda: document(x509_entry(x5c=x5c_of(root().der() + b"\0"))),
     "a leaf as root": lambda: document(x509_entry(leaf(key=ROOT_KEY, signer=ROOT_KEY))),
+    "a root that is no certificate authority": lambda: document(x509_entry(root(extensions=(CERTIFIES,)))),
     "a root that may not sign certificates": lambda: document(x509_entry(root(extensions=(basic(ca=True), SIGNS)))),
     "a root with a path": lambda: document(x509_entry(root(extensions=(*OWN_CA, names(uri(TRUST + "/ca")))))),
     "a root of another trust domain": lambda: document(
@@ -1161,6 +1196,7 @@ JWKS: dict[str, Any] = {
         {**ec_jwk(THIEF), "kid": "enc", "use": "enc"},
         {**ec_jwk(THIEF), "kid": "twice"},
         {**ec_jwk(JWT_KEY), "kid": "twice"},
+        {**ec_jwk(JWT_KEY), "kid": ""},
         {**ec_jwk(THIEF), "kid": "private", "d": "AA"},
         {**ec_jwk(THIEF), "kid": "signs", "key_ops": ["sign"]},
         {**ec_jwk(THIEF), "kid": "listed", "alg": ["ES256"]},
@@ -1182,6 +1218,7 @@ HOSTILE_CI_TOKENS: Mapping[str, Callable[[], str]] = {
     "no kid": lambda: ci({"kid": GONE}),
     "kid unknown": lambda: ci({"kid": "k9"}),
     "kid a list": lambda: ci({"kid": ["k1"]}),
+    "kid empty": lambda: ci({"kid": ""}),
     "kid of two keys": lambda: ci({"kid": "twice"}),
     "a key for encryption": lambda: ci({"kid": "enc"}, key=THIEF),
     "a key that was published with its private part": lambda: ci({"kid": "private"}, key=THIEF),
@@ -1211,6 +1248,7 @@ HOSTILE_CI_TOKENS: Mapping[str, Callable[[], str]] = {
     "several audiences and an azp that is a list": lambda: ci(claims={"aud": [AUDIENCE, "x"], "azp": [AUDIENCE]}),
     "no sub": lambda: ci(claims={"sub": GONE}),
     "sub a number": lambda: ci(claims={"sub": 7}),
+    "sub empty": lambda: ci(claims={"sub": ""}),
     "no exp": lambda: ci(claims={"exp": GONE}),
     "over": lambda: ci(claims={"exp": NOW, "iat": NOW - 5}),
     "no iat": lambda: ci(claims={"iat": GONE}),
@@ -1218,6 +1256,7 @@ HOSTILE_CI_TOKENS: Mapping[str, Callable[[], str]] = {
     "nbf ahead": lambda: ci(claims={"nbf": NOW + 61}),
     "more than a day of life": lambda: ci(claims={"exp": NOW + 86_401}),
     "more than a day of life, mostly gone": lambda: ci(claims={"iat": NOW - 86_300, "exp": NOW + 101}),
+    "more than a day ahead": lambda: ci(claims={"iat": NOW + 60, "exp": NOW + 86_460}),
     "a year of life": lambda: ci(claims={"exp": NOW + 31_536_000}),
     "exp 1e300": lambda: ci(claims=text_of(CI_CLAIMS, drop="exp", then='"exp":1e300')),
     "exp true": lambda: ci(claims={"exp": True}),
@@ -1248,7 +1287,15 @@ def test_t18_a_forged_or_foreign_token_is_no_evidence(what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "jwks", [{}, {"keys": None}, {"keys": {}}, {"keys": []}, {"keys": ["k1"]}, {"keys": JWKS["keys"] * 20}]
+    "jwks",
+    [
+        {},
+        {"keys": None},
+        {"keys": {}},
+        {"keys": []},
+        {"keys": ["k1"]},
+        {"keys": JWKS["keys"] + [{"kid": f"x{one}"} for one in range(90)]},
+    ],
 )
 def test_t18_a_key_set_that_is_none_vouches_for_nobody(jwks: Mapping[str, Any]) -> None:
     refused(lambda: check_token(ci(), jwks, ISSUER, AUDIENCE, AT), "token_refused")
@@ -1338,6 +1385,7 @@ HOSTILE_DEVICES: Mapping[str, Callable[[], Chain]] = {
     "the root itself": lambda: through(CORPORATE),
     "a CA": lambda: through(device(extensions=(basic(ca=True), usage(b"\x84", 2)))),
     "may sign certificates": lambda: through(device(extensions=(usage(b"\x84", 2),))),
+    "a CA that may sign": lambda: through(device(extensions=(basic(ca=True), SIGNS))),
     "may not sign": lambda: through(device(extensions=(usage(b"\x20", 5),))),
     "for servers only": lambda: through(device(extensions=(SIGNS, purposes(SERVER)))),
     "over": lambda: through(device(ends=NOW - 1)),
@@ -1368,6 +1416,11 @@ def test_t18_a_forged_device_certificate_is_no_evidence(what: str) -> None:
 )
 def test_t18_roots_that_are_none_vouch_for_nobody(roots: str) -> None:
     refused(lambda: check_certificate(through(device()), roots, AT), "certificate_refused")
+
+
+def test_t18_more_than_a_hundred_roots_are_not_searched() -> None:
+    assert check_certificate(through(device()), PEM_ROOTS * 100, AT) == HONEST.spki
+    refused(lambda: check_certificate(through(device()), PEM_ROOTS * 101, AT), "certificate_refused")
 
 
 def test_t18_a_proof_of_possession_holds_for_one_challenge_one_request_and_one_key() -> None:

@@ -15,7 +15,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_public_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store
 from joserfc import jwk as joserfc_jwk
@@ -219,6 +225,15 @@ def test_a_public_key_written_as_jwk_reads_back_and_reads_the_same_elsewhere(kin
     assert write_key(from_jwk(to_jwk(key))) == spki(KEYS[kind])
     there = joserfc_jwk.import_key({name: str(value) for name, value in to_jwk(key).items()})
     assert there.thumbprint() == their_key(KEYS[kind]).thumbprint()
+
+
+def test_a_key_is_taken_in_one_spelling_only() -> None:
+    point = P256.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    squeezed = bytes.fromhex("3039301306072a8648ce3d020106082a8648ce3d030107032200") + point
+    assert load_der_public_key(squeezed) == P256.public_key()
+    for other in (squeezed, spki(P256) + b"\x00", spki(P256)[:-1], b"", b"\x30" * 3000):
+        with pytest.raises(BadInputError):
+            read_key(other)
 
 
 def full_bundle() -> TrustBundle:
