@@ -293,7 +293,7 @@ class ToldProvider:
         return LoginStart(f"{ISSUER}/authorize", "state", "nonce", "verifier", redirect_uri)
 
     async def finish(self, start: LoginStart, state: str, code: str, issuer: str) -> PersonClaims:
-        if state != start.state:
+        if (state, code, issuer) != (start.state, "code", ISSUER):
             raise RefusedError("login_failed", "no")
         return self.claims
 
