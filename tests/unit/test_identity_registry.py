@@ -459,12 +459,16 @@ async def test_attestation_registers_once_and_what_does_not_run_as_approved_is_s
     obtain = book(there).obtain
 
     await refused("identity_not_active", obtain(entry(), (), OTHER, ""))
+    await refused("identity_not_active", obtain(entry(), (), "", ""))
     assert book(there).find("/agent/made") is None
     made = await obtain(entry(), ("binary:" + ONE,), ONE, "")
     assert (made.state, made.owner, made.source) == (IdentityState.ACTIVE, ADA, "attested")
     assert await obtain(entry(), ("binary:" + ONE,), ONE, "") == made
-    await refused("identity_not_active", obtain(entry(), (), "", ""))
+    assert await obtain(entry(), (), "", "") == made, "who measures nothing changes nothing"
+    await refused("identity_not_active", obtain(entry(), (), OTHER, ""))
     assert not book(there).active(made.id)
+    await refused("illegal_move", change(there, made.id, to=IdentityState.ACTIVE))
+    await refused("identity_not_active", obtain(entry(), (), "", ""))
     assert (await obtain(entry(), (), ONE, "")).state is IdentityState.ACTIVE
 
 

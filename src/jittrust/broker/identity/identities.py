@@ -110,7 +110,8 @@ class IdentityBook:
         Args:
             entry: the entry that matched.
             roots: what the attested can be recognised by (`core.identity.lineage`).
-            model: digest that was measured; empty = not measured, which fits nothing that a blueprint pins.
+            model: digest that was measured; empty = not measured: what was measured last stands while the identity is active (the kernel tells
+                nothing of models), and otherwise nothing that a blueprint pins is met.
             manifest: likewise.
 
         Raises:
@@ -124,6 +125,9 @@ class IdentityBook:
         roots = checked_roots(roots)
         known = self._state.of_kind(Identity).get(entry.spiffe_id)
         blueprint = self._blueprint(entry.blueprint or (known.blueprint if known else ""))
+        measured = bool(model or manifest)
+        if known is not None and known.state is IdentityState.ACTIVE:
+            model, manifest = model or known.model, manifest or known.manifest
         if known is None:
             if not fits(blueprint, model, manifest):
                 raise _not_active(f"{entry.spiffe_id} does not run what its blueprint was approved as.")
@@ -140,8 +144,10 @@ class IdentityBook:
         if known.state in (IdentityState.SUSPENDED, IdentityState.RETIRED) or not standing.owner_active:
             raise _not_active(standing.told)
         if not fits(blueprint, model, manifest):
-            if known.state is not IdentityState.STALE:
-                write, record = stale(known, now, "it does not run what its blueprint was approved as", by)
+            if known.state is not IdentityState.STALE and measured:
+                # What it was found running is kept: no word of a person makes that what was approved.
+                found = replace(known, model=model, manifest=manifest)
+                write, record = stale(found, now, "it does not run what its blueprint was approved as", by)
                 await self._state.change([write], [record])
             raise _not_active(f"{known.id} does not run what its blueprint was approved as.")
         again = replace(
@@ -152,7 +158,9 @@ class IdentityBook:
             model=model,
             manifest=manifest,
         )
-        again = replace(again, lineage=lineage_of(again, self._index.alike(again.roots)))
+        if again.roots != known.roots:
+            # Only then: a large fleet is alike in many, and this is asked with every document.
+            again = replace(again, lineage=lineage_of(again, self._index.alike(again.roots)))
         if again == known:
             return known
         again = replace(again, revision=known.revision + 1, changed=now, why="attested", by=by)
