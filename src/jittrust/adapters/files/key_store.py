@@ -48,10 +48,14 @@ class FileKeyStore:
         self._known.pop(name, None)
         file = self._file(name)
         try:
-            # Overwritten first: on some file systems that helps, and it costs nothing.
-            with file.open("r+b") as opened:
-                opened.write(bytes(os.fstat(opened.fileno()).st_size))
-                os.fsync(opened.fileno())
+            # Overwritten first: on some file systems that helps, and it costs nothing. Never through a link.
+            if not file.is_symlink():
+                handle = os.open(file, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    os.write(handle, bytes(os.fstat(handle).st_size))
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
             file.unlink()
             sync_folder(self._folder)
         except FileNotFoundError:

@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from jittrust.core.errors import BadInputError, JitError
+from jittrust.core.errors import BadInputError, RefusedError
 from jittrust.core.identity.authority import AuthorityKind, AuthorityState, SigningAuthority
+from jittrust.core.identity.certificates import UNREADABLE
 from jittrust.core.identity.spiffe_id import SpiffeId, TrustDomain
 from jittrust.core.identity.svid import check_x509
 from jittrust.core.units import Instant
@@ -77,32 +77,29 @@ class LocalCertificateAuthority:
     def complete(self, authority: SigningAuthority, chain_pem: str) -> SigningAuthority:
         try:
             chain = x509.load_pem_x509_certificates(chain_pem[:_MOST_CHAIN].encode("utf-8", "replace"))
-        except ValueError:
+        except UNREADABLE:
             raise _bad_chain("it holds no certificates in PEM") from None
         if len(chain) < 2:  # noqa: PLR2004 - an intermediate and a root
             raise _bad_chain("the intermediate comes first and the root last")
         intermediate, root = chain[0], chain[-1]
-        if _text(_spki(intermediate.public_key())) != authority.public:
-            raise _bad_chain("the first certificate is for another key than the request was")
         key = self._keys.key(authority.key)
         trust_domain = _domain_of(authority)
-        # It must be able to sign what verifiers take: a leaf is made and checked along the whole path, as they will.
         begins = Instant(max(c.not_valid_before_utc.timestamp() for c in chain))
         ends = Instant(min(authority.ends, *(c.not_valid_after_utc.timestamp() for c in chain)))
-        probe = self._leaf(
-            SpiffeId.of(trust_domain, "probe"),
-            _spki(key.public_key()),
-            Instant(begins + 1),
-            ends,
-            (),
-            intermediate,
-            key,
-        )
+        if ends <= max(begins, authority.begins) + BACKDATED_SECONDS:
+            raise _bad_chain("its certificates are over, or are never valid together")
+        # It must be able to sign what verifiers take: a leaf is made and checked along the whole path, as they will.
+        probed = SpiffeId.of(trust_domain, "probe")
         try:
+            if _text(_spki(intermediate.public_key())) != authority.public:
+                raise _bad_chain("the first certificate is for another key than the request was")
+            probe = self._leaf(probed, _spki(key.public_key()), Instant(begins + 1), ends, (), intermediate, key)
             check_x509(
                 (_raw(probe), *(_raw(c) for c in chain[:-1])), {trust_domain.name: (_raw(root),)}, Instant(begins + 2)
             )
-        except JitError as refused:
+        except UNREADABLE:
+            raise _bad_chain("one of its certificates cannot be read") from None
+        except RefusedError as refused:
             raise _bad_chain(f"what it signs would be refused: {refused.message}") from None
         return replace(
             authority,
@@ -272,7 +269,7 @@ def _domain_of(authority: SigningAuthority) -> TrustDomain:
         if not request.is_signature_valid:
             raise _bad_chain("no request waits")
         names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound, InvalidSignature):
+    except UNREADABLE:
         raise _bad_chain("no request waits") from None
     return SpiffeId.parse(names.get_values_for_type(x509.UniformResourceIdentifier)[0]).trust_domain
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from jittrust.broker.identity.parts import IdentityParts
 from jittrust.broker.record import milliseconds
 from jittrust.broker.state import State
-from jittrust.core.errors import ConflictError, NotFoundError
+from jittrust.core.errors import BadInputError, ConflictError, NotFoundError, UnavailableError
 from jittrust.core.identity.authority import (
     AUTHORITY_MOVES,
     PUBLISHED,
@@ -33,6 +33,7 @@ REFRESH_HINT_SECONDS = 60
 UPSTREAM_REQUEST = "request"
 _PREPARE_AT, _ACTIVATE_AT = 1 / 2, 2 / 3
 _WAITING_OR_READY = (AuthorityState.WAITING, AuthorityState.PREPARED)
+_SIGNED_ONCE = (AuthorityState.OLD, AuthorityState.TAINTED)
 _OWN = "own"
 
 
@@ -46,6 +47,7 @@ class AuthorityBook:
         self._known: tuple[SigningAuthority, ...] = ()
         self._bundle = TrustBundle(parts.trust_domain.name, ())
         self._version = 0
+        self._cleaned = False
         state.add_index(self)
 
     # ---- the index: told of every change ---------------------------------------------------------------------------------------------------
@@ -100,24 +102,40 @@ class AuthorityBook:
         """The authority that signs; made, published and activated in one step when there is none yet.
 
         Raises:
-            UnavailableError: code `key_store_unavailable`, or what the store says.
+            UnavailableError: code `key_store_unavailable`, `authority_over` (what an upstream signed has ended), or what the store says.
         """
-        found = self._active(kind)
-        if found is not None:
+        found, now = self._active(kind), self._parts.clock()
+        if found is not None and now < found.ends:
             return found
-        now = self._parts.clock()
-        made = self._made(kind, now, "first use", upstream=False)
-        first = replace(made, state=AuthorityState.ACTIVE)
+        if found is not None and found.upstream:
+            # A root of our own in its place would be a change of trust that nobody asked for.
+            raise UnavailableError(
+                "authority_over",
+                f"{found.id} ended, and what an upstream authority signed is renewed by people only.",
+                "jittrust identity rotate prepare --upstream-request, then activate.",
+            )
+        by = "first use" if found is None else "schedule"
+        first = replace(self._made(kind, now, by, upstream=False), state=AuthorityState.ACTIVE)
+        changed = [first] if found is None else [self._moved(found, AuthorityState.OLD, now, by), first]
         # No await since looking: whoever comes second sees this one.
-        await self._change([first], [self._record(first, "activated", now, "first use")])
+        await self._change(changed, [self._record(one, str(one.state), now, by) for one in changed])
         return self._active(kind) or first
 
     async def tick(self) -> None:
-        """Rotate before an authority ends: prepare the next at half of its life, activate it at two thirds.
+        """Rotate before an authority ends: prepare the next at half of its life, activate it at two thirds; revoke what signed and is over.
 
         One whose root is upstream is left to people: its answer takes a person anyway.
         """
         now = self._parts.clock()
+        if not self._cleaned:
+            # The process may have died after a revocation was durable and before its key was destroyed.
+            for one in self._known:
+                if one.state is AuthorityState.REVOKED:
+                    self._parts.authority.destroy(one)
+            self._cleaned = True
+        for one in self._known:
+            if one.state in _SIGNED_ONCE and one.ends + TAINT_GRACE_SECONDS < now:
+                await self._retire(one, now)
         for kind in AuthorityKind:
             active = self._active(kind)
             if active is None or active.upstream:
@@ -130,6 +148,15 @@ class AuthorityBook:
                 await self.prepare(kind, "schedule")
 
     # ---- the driving port --------------------------------------------------------------------------------------------------------------------
+
+    async def _retire(self, over: SigningAuthority, now: Instant) -> None:
+        """Nothing that it signed is valid any more: out of the bundle with it, which would grow for ever."""
+        tainted = over
+        if over.state is AuthorityState.OLD:
+            tainted = replace(self._moved(over, AuthorityState.TAINTED, now, "schedule"), tainted=now)
+        done = replace(self._moved(tainted, AuthorityState.REVOKED, now, "schedule"), revision=over.revision + 1)
+        await self._change([done], [{**self._record(done, "revoked", now, "schedule"), "why": "its life is over"}])
+        self._parts.authority.destroy(done)
 
     async def list(self) -> Sequence[SigningAuthority]:
         """See `Authorities.list`."""
@@ -147,6 +174,12 @@ class AuthorityBook:
                     "jittrust identity rotate prepare --upstream-request",
                 )
             made = self._parts.authority.complete(waiting, upstream)
+            if not made.begins <= now < made.ends:
+                raise BadInputError(
+                    "upstream_chain_bad",
+                    "The upstream authority's answer is not valid now.",
+                    "Have it signed again, and compare the clocks.",
+                )
             done = replace(made, revision=waiting.revision + 1, changed=now, by=by)
             await self._change([done], [self._record(done, "prepared", now, by)])
             return done
