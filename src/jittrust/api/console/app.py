@@ -49,7 +49,11 @@ HEADERS: Final[Mapping[str, str]] = {
 _RANKS: Final = tuple(Role)
 _HERE: Final = Path(__file__).parent
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_STATIC: Final = {"console.js": "text/javascript; charset=utf-8", "console.css": "text/css; charset=utf-8"}
+_STATIC: Final = {
+    "console.js": "text/javascript; charset=utf-8",
+    "console.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
