@@ -179,6 +179,8 @@ async def test_a_user_chooses_neither_its_id_nor_its_person_nor_its_groups() -> 
 @pytest.mark.parametrize(
     "body",
     [
+        {"userName": "root"},
+        {"userName": "ROOT"},
         {"userName": "mallory", "displayName": "root"},
         {"userName": "mallory", "name": {"formatted": "root@example.org"}},
         {"userName": "mallory", "nickName": "root@example.org"},
@@ -220,6 +222,28 @@ async def test_a_user_cannot_take_another_s_address_by_a_change() -> None:
             answer = await corp.patch(f"/Users/{eve['id']}", {"op": "replace", "value": value})
             assert (answer.status_code, answer.json()["scimType"]) == (409, "uniqueness")
         assert corp.person("eve@example.org").id != corp.person("ana@example.org").id
+
+
+@pytest.mark.parametrize("name", ["ana@example.org", "ana"])
+@pytest.mark.parametrize("gone", [True, False])
+async def test_whoever_gets_a_name_that_was_another_s_before_does_not_become_that_person(
+    name: str, *, gone: bool
+) -> None:
+    async with provider(await world()) as corp:
+        await corp.admin("root")
+        first = await corp.user(name)
+        await corp.group("jittrust-responder", first)
+        await corp.patch(f"/Users/{first['id']}", {"op": "replace", "path": "userName", "value": "married@example.org"})
+        before = corp.person("married@example.org")
+        if gone:
+            await corp.send("DELETE", f"/Users/{first['id']}")
+
+        await corp.user(name)
+
+        assert len(corp.persons()) == 3
+        newest = next(one for one in corp.persons() if one.source == "scim" and one.id != before.id)
+        assert (newest.role, newest.state) == (Role.NONE, IdentityState.ACTIVE)
+        assert corp.person("married@example.org").id == before.id
 
 
 async def test_a_user_never_stands_for_an_agent() -> None:

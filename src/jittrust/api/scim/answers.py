@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Final
 
+from scim2_models import ResponseParameters
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,7 +26,6 @@ ATTEMPTS: Final = 3
 KINDS: Final = ("Users", "Groups")
 _MEDIA_TYPES: Final = (MEDIA_TYPE, "application/json")
 
-Entry = TypeVar("Entry", DirectoryUser, DirectoryGroup)
 Value = DirectoryUser | DirectoryGroup
 
 
@@ -91,7 +91,7 @@ async def _show(directory: Directory, request: Request, kind: str, name: str) ->
     value = _found(shelf, kind, name)
     if _names_tag(request.headers.get("if-none-match"), protocol.etag(value)):
         return Response(status_code=304, headers={"etag": protocol.etag(value)})
-    return await _shown(request, shelf, kind, value, 200)
+    return await _shown(request, kind, value, 200, shelf.groups.values())
 
 
 async def _create(directory: Directory, request: Request, kind: str, by: str) -> Response:
@@ -99,7 +99,7 @@ async def _create(directory: Directory, request: Request, kind: str, by: str) ->
     protocol.parameters(kind, _query(request))  # refused before anything is made
     read: Callable[[Mapping[str, Json]], Value] = protocol.read_user if kind == "Users" else protocol.read_group
     made = await directory.put(await asyncio.to_thread(read, sent), by)
-    return await _shown(request, await _shelf(directory, request), kind, made, 201)
+    return await _shown(request, kind, made, 201)
 
 
 async def _change(directory: Directory, request: Request, kind: str, name: str, by: str) -> Response:
@@ -116,7 +116,7 @@ async def _change(directory: Directory, request: Request, kind: str, name: str, 
             if error.code == "stale_revision" and attempt < ATTEMPTS and "if-match" not in request.headers:
                 continue
             raise
-        return await _shown(request, await _shelf(directory, request), kind, made, 200)
+        return await _shown(request, kind, made, 200, await directory.groups())
     raise ScimError(412, "It was changed meanwhile, again and again.")
 
 
@@ -203,13 +203,23 @@ def _base(request: Request) -> str:
     return f"{request.url.scheme}://{request.url.netloc}{PREFIX}"
 
 
-async def _shown(request: Request, shelf: protocol.Shelf, kind: str, value: Value, status: int) -> Response:
+async def _shown(
+    request: Request, kind: str, value: Value, status: int, groups: Collection[DirectoryGroup] = ()
+) -> Response:
+    base = _base(request)
     chosen = protocol.parameters(kind, _query(request))
-    made = await asyncio.to_thread(protocol.show, value, shelf, chosen)
-    headers = {"etag": protocol.etag(value), "content-location": protocol.location(value, shelf.base)}
+    made = await asyncio.to_thread(_seen, value, base, chosen, groups)
+    headers = {"etag": protocol.etag(value), "content-location": protocol.location(value, base)}
     if status == 201:  # noqa: PLR2004
-        headers["location"] = protocol.location(value, shelf.base)
+        headers["location"] = protocol.location(value, base)
     return _json(made, status, headers)
+
+
+def _seen(
+    value: Value, base: str, chosen: ResponseParameters[Any], groups: Collection[DirectoryGroup]
+) -> dict[str, Json]:
+    mine = protocol.memberships({value.id}, groups).get(value.id, ()) if isinstance(value, DirectoryUser) else ()
+    return protocol.show(value, base, chosen, mine)
 
 
 def _json(value: Mapping[str, Json], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

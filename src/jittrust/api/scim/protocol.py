@@ -354,8 +354,23 @@ def parameters(kind: str, query: Mapping[str, str]) -> ResponseParameters[Any]:
         return ResponseParameters[model].model_validate(asked)
 
 
-def show(value: DirectoryUser | DirectoryGroup, shelf: Shelf, chosen: ResponseParameters[Any]) -> dict[str, Json]:
-    """A resource as an answer shows it."""
+def memberships(ids: Collection[str], groups: Collection[DirectoryGroup]) -> dict[str, list[DirectoryGroup]]:
+    """The groups of each of these users, by one walk through all members."""
+    found: dict[str, list[DirectoryGroup]] = {}
+    for group in groups:
+        for member in group.members:
+            if member in ids:
+                found.setdefault(member, []).append(group)
+    return found
+
+
+def show(
+    value: DirectoryUser | DirectoryGroup,
+    base: str,
+    chosen: ResponseParameters[Any],
+    mine: Sequence[DirectoryGroup] = (),
+) -> dict[str, Json]:
+    """A resource as an answer shows it. `mine` are the groups of a user."""
     model = _user_model(value) if isinstance(value, DirectoryUser) else _group_model(value)
     model.id = value.id
     raw = model.model_dump(scim_ctx=Context.RESOURCE_QUERY_RESPONSE, response_parameters=chosen, mode="json")
@@ -366,20 +381,11 @@ def show(value: DirectoryUser | DirectoryGroup, shelf: Shelf, chosen: ResponsePa
         return name in kept if kept is not None else name not in (left or ())
 
     if wanted("meta"):
-        made["meta"] = _meta(value, shelf.base)
-    if isinstance(value, DirectoryUser) and wanted("groups"):
-        mine = [group for group in shelf.groups.values() if value.id in group.members]
-        if mine:
-            made["groups"] = [
-                {"value": group.id, "$ref": location(group, shelf.base), "display": group.name} for group in mine
-            ]
+        made["meta"] = _meta(value, base)
+    if mine and wanted("groups"):
+        made["groups"] = [{"value": group.id, "$ref": location(group, base), "display": group.name} for group in mine]
     if isinstance(value, DirectoryGroup) and wanted("members") and value.members:
-        users = shelf.users
-        made["members"] = [
-            {"value": one, "$ref": location(users[one], shelf.base), "type": "User"}
-            for one in value.members
-            if one in users
-        ]
+        made["members"] = [{"value": one, "$ref": f"{base}/Users/{one}", "type": "User"} for one in value.members]
     return made
 
 
@@ -403,11 +409,13 @@ def search(kind: str, query: Mapping[str, str], shelf: Shelf) -> dict[str, Json]
         values = _filtered(kind, query["filter"], values, shelf)
     page: list[Json] = []
     members = 0
-    for value in values[start - 1 : start - 1 + count]:
+    chunk = values[start - 1 : start - 1 + count]
+    mine = memberships({one.id for one in chunk}, shelf.groups.values()) if kind == "Users" else {}
+    for value in chunk:
         members += len(value.members) if isinstance(value, DirectoryGroup) else 0
         if page and members > MAX_PAGE_MEMBERS:
             break
-        page.append(show(value, shelf, chosen))
+        page.append(show(value, shelf.base, chosen, mine.get(value.id, ())))
     return {
         "schemas": [LIST_RESPONSE],
         "totalResults": len(values),
@@ -439,22 +447,23 @@ def _filtered(
         left, exact = _narrowed(tree.ast, values)
         if exact:
             return left
-        related = "groups" in text.lower() or "members" in text.lower()
-        return [value for value in left if tree.match(_whole(value, shelf, related=related))]
+        # Members and groups are looked up only where the filter speaks of them: they cost more than all the rest.
+        mine = memberships({one.id for one in left}, shelf.groups.values()) if "groups" in text.lower() else {}
+        members = "members" in text.lower()
+        return [
+            value for value in left if tree.match(_whole(value, shelf.base, mine.get(value.id, ()), members=members))
+        ]
 
 
-def _whole(value: DirectoryUser | DirectoryGroup, shelf: Shelf, *, related: bool) -> Resource[Any]:
-    """What a filter is matched with. Members and groups only where it speaks of them: they cost more than the rest."""
+def _whole(
+    value: DirectoryUser | DirectoryGroup, base: str, mine: Sequence[DirectoryGroup], *, members: bool
+) -> Resource[Any]:
+    """What a filter is matched with."""
+    sent = {**json.loads(value.document), "id": value.id, "meta": _meta(value, base)}
     if isinstance(value, DirectoryUser):
-        sent = {**json.loads(value.document), "id": value.id}
-        if related:
-            sent["groups"] = [
-                {"value": one.id, "display": one.name} for one in shelf.groups.values() if value.id in one.members
-            ]
-        sent["meta"] = _meta(value, shelf.base)
+        sent["groups"] = [{"value": one.id, "display": one.name} for one in mine]
         return cast("Resource[Any]", UserModel.model_validate(sent, scim_policy=LENIENT))
-    sent = {**json.loads(value.document), "id": value.id, "meta": _meta(value, shelf.base)}
-    if related:
+    if members:
         sent["members"] = [{"value": one, "type": "User"} for one in value.members]
     return Group.model_validate(sent, scim_policy=LENIENT)
 

@@ -39,6 +39,7 @@ from jittrust.ports.identities import IdentityChange, NewIdentity
 
 LEFT: Final = "owner_left"
 MAX_TOKEN = 1024
+_SCIM: Final = "scim:"
 Entry = TypeVar("Entry", DirectoryUser, DirectoryGroup)
 
 
@@ -54,27 +55,33 @@ class DirectoryIndex:
         self.groups: dict[str, str] = {}
         self.group_externals: dict[str, str] = {}
         self.groups_of: dict[str, set[str]] = {}
+        # Oldest first; a change keeps its place. Sorting all of them for each request would make each new user dearer than the one before.
+        self.all_users: dict[str, DirectoryUser] = {}
+        self.all_groups: dict[str, DirectoryGroup] = {}
 
     def took(self) -> None:
         """See `KeptIndex.took`."""
         for table in (self.users, self.user_externals, self.persons, self.groups, self.group_externals):
             table.clear()
-        self.groups_of.clear()
-        for user in self._state.of_kind(DirectoryUser).values():
+        for more in (self.groups_of, self.all_users, self.all_groups):
+            more.clear()
+        for user in sorted(self._state.of_kind(DirectoryUser).values(), key=lambda one: (one.created, one.id)):
             self.kept(user, None)
-        for group in self._state.of_kind(DirectoryGroup).values():
+        for group in sorted(self._state.of_kind(DirectoryGroup).values(), key=lambda one: (one.created, one.id)):
             self.kept(group, None)
 
     def kept(self, value: Kept, before: Kept | None) -> None:
         """See `KeptIndex.kept`."""
         if before is not None:
-            self.dropped(before)
+            self._forget(before)
         if isinstance(value, DirectoryUser):
+            self.all_users[value.id] = value
             self.users[folded(value.user_name)] = value.id
             self.persons[value.person] = value.id
             if value.external_id:
                 self.user_externals[value.external_id] = value.id
         elif isinstance(value, DirectoryGroup):
+            self.all_groups[value.id] = value
             self.groups[folded(value.name)] = value.id
             if value.external_id:
                 self.group_externals[value.external_id] = value.id
@@ -83,6 +90,13 @@ class DirectoryIndex:
 
     def dropped(self, value: Kept) -> None:
         """See `KeptIndex.dropped`."""
+        self._forget(value)
+        if isinstance(value, DirectoryUser):
+            self.all_users.pop(value.id, None)
+        elif isinstance(value, DirectoryGroup):
+            self.all_groups.pop(value.id, None)
+
+    def _forget(self, value: Kept) -> None:
         if isinstance(value, DirectoryUser):
             self.users.pop(folded(value.user_name), None)
             self.persons.pop(value.person, None)
@@ -126,12 +140,12 @@ class DirectoryBook:
     async def users(self) -> Sequence[DirectoryUser]:
         """See `Directory.users`."""
         await self._state.refresh()
-        return sorted(self._state.of_kind(DirectoryUser).values(), key=lambda user: (user.created, user.id))
+        return tuple(self._index.all_users.values())
 
     async def groups(self) -> Sequence[DirectoryGroup]:
         """See `Directory.groups`."""
         await self._state.refresh()
-        return sorted(self._state.of_kind(DirectoryGroup).values(), key=lambda group: (group.created, group.id))
+        return tuple(self._index.all_groups.values())
 
     async def put(
         self, value: DirectoryUser | DirectoryGroup, by: str, *, remove: bool = False
@@ -297,13 +311,20 @@ class DirectoryBook:
     async def _person_for(self, user: DirectoryUser, by: str) -> Identity:
         """The person a new user stands for: one that is known by the same address or user name, else a new one. Never one of the same display."""
         names = (f"scim:{user.id}", *(f"email:{address}" for address in emails_of(user)))
-        path = f"/person/{path_segment(folded(user.user_name))}"
-        found = {one.id: one for name in (*names, path) if (one := self._identities.find(name)) is not None}
+        segment = path_segment(folded(user.user_name))
+        paths = (f"/person/{segment}", f"/person/scim/{segment}", f"/person/scim/{segment}/{path_segment(user.id)}")
+        at = {path: self._identities.find(path) for path in paths}
+        # A path is no user name: whoever is called `root` over there is not the `root` who was registered here, nor the one who was called so
+        # before. Only a person whose user was never stored, since a step broke off in between, is taken up by it.
+        mine = [one for one in at.values() if one is not None and self._orphaned(one)]
+        named = [one for name in names if (one := self._identities.find(name)) is not None]
+        found = {one.id: one for one in (named or mine)}
         if len(found) > 1:
             raise ConflictError(
                 "directory_uniqueness", "The user name and the address belong to two people.", "Merge them first."
             )
         if not found:
+            path = next(path for path, one in at.items() if one is None)
             new = NewIdentity(
                 SubjectKind.PERSON, path, names=names, display=display_of(user), source="scim", by=_by(by)
             )
@@ -313,11 +334,8 @@ class DirectoryBook:
             raise ConflictError("directory_uniqueness", "The name belongs to somebody who is gone, or is no person.")
         if person.id in self._index.persons:
             raise ConflictError("directory_uniqueness", "Another user stands for the person of this address.")
-        gone = tuple(
-            name
-            for name in person.names
-            if name.startswith("scim:") and name[5:] not in self._state.of_kind(DirectoryUser)
-        )
+        users = self._state.of_kind(DirectoryUser)
+        gone = tuple(name for name in _scim_names(person) if name.removeprefix(_SCIM) not in users)
         more = tuple(name for name in names if name not in person.names)
         change = IdentityChange(names=more, forget_names=gone, why=_why(person, "directory_user"), by=_by(by))
         if person.state is IdentityState.SUSPENDED and not _sent_away(person):
@@ -325,6 +343,11 @@ class DirectoryBook:
                 "directory_uniqueness", "This person was suspended here.", "Let an admin resume the person first."
             )
         return (await self._identities.change(person.id, change)).identity
+
+    def _orphaned(self, person: Identity) -> bool:
+        users, names = self._state.of_kind(DirectoryUser), _scim_names(person)
+        dead = bool(names) and not any(name.removeprefix(_SCIM) in users for name in names)
+        return person.source == "scim" and dead and person.id not in self._index.persons
 
     async def _rename(self, before: DirectoryUser, after: DirectoryUser, by: str) -> None:
         """Bring the person's addresses and display in line with what changed of the user."""
@@ -401,6 +424,10 @@ class DirectoryBook:
         if isinstance(value, DirectoryUser):
             return body | {"person": value.person, "active": value.active, "revision": value.revision}
         return body | {"name": value.name, "members": len(value.members), "revision": value.revision}
+
+
+def _scim_names(person: Identity) -> tuple[str, ...]:
+    return tuple(name for name in person.names if name.startswith(_SCIM))
 
 
 def _by(provider: str) -> str:
