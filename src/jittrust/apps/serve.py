@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import json
 import os
 import secrets
 import shutil
 import signal
 import socket
+import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,8 +30,11 @@ from jittrust.api.local.face import LocalFace
 from jittrust.apps.cli.reach import person
 from jittrust.apps.guard import LOOPBACK_NAMES, HostGuard
 from jittrust.apps.http_protocol import BoundedHttp
+from jittrust.apps.identity_faces import first_page, identity_faces, identity_routes
+from jittrust.apps.serving import StoppableServer, listen
 from jittrust.apps.settings import ServerSettings, Settings
 from jittrust.apps.state_dir import make_private
+from jittrust.apps.tls import server_context
 from jittrust.apps.wiring import Wired, open_broker
 from jittrust.core.errors import BadInputError, UnavailableError
 from jittrust.core.grant.grant import PassBinding
@@ -65,10 +68,13 @@ class Serving:
     url: str
     mcp: Mapping[str, str]
     token: str | None
+    console: str
+    workload: str
 
     def line(self) -> str:
         """The one line that scripts read."""
-        return json.dumps({"url": self.url, "console": None, "mcp": dict(self.mcp), "token": self.token})
+        told = {"url": self.url, "console": self.console, "mcp": dict(self.mcp), "token": self.token}
+        return json.dumps({**told, "workload": self.workload})
 
 
 class Paths:
@@ -119,15 +125,6 @@ class Paths:
             if started:
                 raise
             await answer_problem(noting, 500, "internal", "this server made a mistake; its log says which")
-
-
-class StoppableServer(uvicorn.Server):
-    """uvicorn without its own signal handlers: what else runs here must be told first."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
 
 
 def serve(settings: Settings, *, as_json: bool) -> int:
@@ -239,6 +236,15 @@ def _tell(serving: Serving, *, as_json: bool) -> None:
         _say(serving.line())
         return
     lines = [f"jittrust serves at {serving.url}", *(f"  {name:<12} {url}" for name, url in serving.mcp.items())]
+    lines += ["", f"  Workload API  unix://{serving.workload}"]
+    if "#" in serving.console:
+        lines += [
+            "",
+            "Nobody can sign in yet. The first admin opens this once, within a day (a secret):",
+            f"  {serving.console}",
+        ]
+    else:
+        lines += [f"  People        {serving.console}"]
     if serving.token:
         lines += ["", "A bearer token for the sample agent, good for an hour:", f"  {serving.token}"]
     else:
@@ -262,12 +268,16 @@ async def opened(
     listener = listen(settings.listen.host, settings.listen.port)
     with listener:
         host, port = listener.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         async with contextlib.AsyncExitStack() as stack:
-            wired = await stack.enter_async_context(open_broker(state, settings))
+            tls = server_tls(settings)
+            scheme = "http" if tls is None else "https"
+            url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+            origin = settings.listen.public_url or f"{scheme}://localhost:{port}"
+            wired = await stack.enter_async_context(open_broker(state, settings, origin))
             local = LocalFace(wired.driving)
             await local.open(wire.socket_path(state))
             stack.push_async_callback(local.close)
+            workload = await stack.enter_async_context(identity_faces(wired, settings))
             tokens = TokenSource(wired.issuer, wired.token_keys, wired.clock)
             mcp = McpEndpoint(
                 wired.driving,
@@ -292,9 +302,9 @@ async def opened(
                     tuple(servers),
                     wired,
                     ClaudeCodeHook(wired.driving.missions, person(), hook_token(state)),
-                    rest(wired, development=development),
+                    rest(wired, settings, development=development),
                 ),
-                hosts=settings.listen.allowed_hosts,
+                hosts=(*settings.listen.allowed_hosts, origin.partition("://")[2]),
                 origins=settings.listen.allowed_origins,
             )
             if wired.observe:
@@ -316,25 +326,28 @@ async def opened(
                 proxy_headers=False,  # nobody in front is trusted to say who is calling
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=_STOP_SECONDS,
+                ssl_context_factory=None if tls is None else lambda _config, _default: tls,
             )
             log.info("ready", url=url, servers=sorted(servers), state=str(state))
-            told = Serving(url, {name: f"{url}/mcp/{name}" for name in servers}, token)
+            console = await first_page(wired)
+            told = Serving(url, {name: f"{url}/mcp/{name}" for name in servers}, token, console, str(workload))
             yield StoppableServer(config), mcp, listener, told
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+def server_tls(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS context of the main address; None where no certificate is configured.
 
     Raises:
-        UnavailableError: code `port_taken` or `address_unusable`.
+        BadInputError: code `tls_half`: a certificate without a key, or a key without a certificate; or what `server_context` raises.
     """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        code = "port_taken" if taken else "address_unusable"
-        raise UnavailableError(code, f"cannot listen on {host}:{port}: {error.strerror}", "Try --port 0.") from None
+    certificate, key = settings.listen.tls_certificate, settings.listen.tls_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise BadInputError(
+            "tls_half", "A certificate and its key go together.", "Set listen.tls_certificate and listen.tls_key."
+        )
+    return server_context(certificate, key)
 
 
 def upstreams(settings: Settings) -> dict[str, HttpServer | ProcessServer]:
@@ -380,14 +393,16 @@ def hook_token(state: Path) -> str:
     return found
 
 
-def rest(wired: Wired, *, development: bool) -> AsgiApp:
-    """What is not on the hot path: health, and the answer for unknown paths."""
+def rest(wired: Wired, settings: Settings, *, development: bool) -> AsgiApp:
+    """What is not on the hot path: health, the faces of the identity layer, and the answer for unknown paths."""
     health = Health(wired.driving.ledger, version("jittrust"), {"observe": wired.observe, "development": development})
 
     async def unknown(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
         await answer_problem(send, 404, "not_found", "there is nothing at this path")
 
-    application = Starlette(routes=[Route("/healthz", health.answer, methods=["GET"])])
+    application = Starlette(
+        routes=[Route("/healthz", health.answer, methods=["GET"]), *identity_routes(wired, settings)]
+    )
     application.router.default = unknown
     return application
 

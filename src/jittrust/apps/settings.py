@@ -23,7 +23,7 @@ from jittrust.core.secret import Secret
 
 PREFIX: Final = "JITTRUST_"
 # Variables of ours that are no settings. Any other variable with the prefix must name a setting.
-RESERVED: Final = frozenset({"JITTRUST_DEBUG", "JITTRUST_TOKEN", "JITTRUST_HOOK_TOKEN"})
+RESERVED: Final = frozenset({"JITTRUST_DEBUG", "JITTRUST_TOKEN", "JITTRUST_HOOK_TOKEN", "JITTRUST_JOIN_TOKEN"})
 SCHEMA_URL: Final = "https://json-schema.org/draft/2020-12/schema"
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _SERVER_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"

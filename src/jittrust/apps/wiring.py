@@ -35,6 +35,7 @@ from jittrust.adapters.system.names import new_name
 from jittrust.adapters.webauthn.passkey_check import WebauthnCheck
 from jittrust.broker.broker import Broker
 from jittrust.broker.grants import BrokerSecrets
+from jittrust.broker.identity.own import OwnDocument
 from jittrust.broker.identity.parts import IdentityParts
 from jittrust.core.identity.spiffe_id import TrustDomain
 from jittrust.core.ledger.checkpoint import LedgerSigner
@@ -44,7 +45,7 @@ from jittrust.ports.driving import Driving, InProcess
 from jittrust.ports.key_store import KeyStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from jittrust.apps.settings import Settings
 
@@ -65,6 +66,7 @@ class Wired:
         new_name: makes unique names.
         state: its state folder.
         origin: web origin of its pages for people.
+        own_document: what its bundle endpoint presents now.
         observe: verdicts are recorded, nothing is stopped.
     """
 
@@ -77,6 +79,7 @@ class Wired:
     new_name: Callable[[str], str]
     state: Path
     origin: str
+    own_document: Callable[[], Awaitable[OwnDocument]]
     observe: bool
 
 
@@ -146,7 +149,7 @@ def identity_parts(
         trust_domain=trust_domain,
         authority=LocalCertificateAuthority(keys, secrets.token_bytes),
         processes=ProcAttestor(),
-        bundle_source=HttpsBundleSource(),
+        bundle_source=HttpsBundleSource(clock),
         token_keys=HttpsTokenKeys(clock),
         provider=provider,
         passkeys=WebauthnCheck(origin),
@@ -239,6 +242,7 @@ async def open_broker(state: Path, settings: Settings | None = None, origin: str
                     new_name,
                     state,
                     web_origin,
+                    broker.own.newest,
                     observe,
                 )
         finally:

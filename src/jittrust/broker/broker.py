@@ -18,6 +18,7 @@ from jittrust.broker.identity.enrolment import EnrolmentBook
 from jittrust.broker.identity.federation import FederationBook
 from jittrust.broker.identity.identities import IdentityBook
 from jittrust.broker.identity.issuance import IssuanceBook
+from jittrust.broker.identity.own import OwnDocuments
 from jittrust.broker.identity.parts import IdentityParts
 from jittrust.broker.identity.passkeys import PasskeyBook
 from jittrust.broker.identity.people import PeopleBook
@@ -64,7 +65,13 @@ class Broker:
     """Everything that decides, in one process. Open it with `Broker.open`, ask it through `driving`, or (its own process's faces only) `inner`."""
 
     def __init__(
-        self, driving: Driving, inner: InProcess, state: State, store: Commit, tending: Sequence[Tended]
+        self,
+        driving: Driving,
+        inner: InProcess,
+        state: State,
+        store: Commit,
+        tending: Sequence[Tended],
+        own: OwnDocuments,
     ) -> None:
         """Use `Broker.open`."""
         self.driving = driving
@@ -72,6 +79,7 @@ class Broker:
         self.state = state
         self._store = store
         self._tending = tuple(tending)
+        self.own = own
 
     @classmethod
     async def open(
@@ -120,12 +128,14 @@ class Broker:
         sources = SourceBook(state, identity)
         people = PeopleBook(state, identities, identity)
         passkeys = PasskeyBook(state, people, identities, identity)
+        approvals = ApprovalBook(state, missions, pin, rules, clock)
+        approvals.require_passkeys(passkeys)
         gather = Gather(state, policy, rules)
         driving = Driving(
             decisions=Evaluations(state, gather, grants, rules, secrets.pass_key, clock, new_id, observe=observe),
             missions=missions,
             grants=grants,
-            approvals=ApprovalBook(state, missions, pin, rules, clock),
+            approvals=approvals,
             registry=ToolRegistry(state, missions, rules, clock, new_id),
             ledger=_Ledger(ledger, ledger_vkey),
             identities=identities,
@@ -141,7 +151,7 @@ class Broker:
             passkeys=passkeys,
             directory=DirectoryBook(state, identities, identity),
         )
-        return cls(driving, inner, state, store, (authorities, federation))
+        return cls(driving, inner, state, store, (authorities, federation), OwnDocuments(state, authorities, identity))
 
     async def tend(self) -> None:
         """Do what is due: rotate signing authorities before they end, ask federated domains for their bundles. Call it about every second.

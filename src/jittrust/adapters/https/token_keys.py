@@ -138,7 +138,7 @@ class HttpsTokenKeys:
         from aiohttp import ClientSession, DummyCookieJar, TCPConnector
 
         connector = TCPConnector(
-            resolver=_resolver(),
+            resolver=guarded_resolver(),
             ssl=self._tls if self._tls is not None else True,
             force_close=True,
             use_dns_cache=False,
@@ -148,7 +148,7 @@ class HttpsTokenKeys:
         )
 
 
-def _resolver() -> AbstractResolver:
+def guarded_resolver() -> AbstractResolver:
     """Resolves names and refuses an answer with any address that is never asked: the addresses checked are the ones connected to."""
     from aiohttp.abc import ResolveResult
     from aiohttp.resolver import ThreadedResolver
@@ -163,6 +163,16 @@ def _resolver() -> AbstractResolver:
             return found
 
     return GuardedResolver()
+
+
+def is_written_refused(place: str) -> bool:
+    """Whether a URL's host is an address, written out, that is never asked: such a host is not resolved, so the resolver does not see it."""
+    try:
+        host = urlsplit(place).hostname or ""
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return is_refused(host)
 
 
 def _safe(place: str) -> str:

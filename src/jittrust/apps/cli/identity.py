@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jittrust.apps.cli.failure import DONE
+from jittrust.apps.cli.failure import DONE, REFUSED
 from jittrust.apps.cli.options import AsJson, State
 from jittrust.apps.cli.output import emit, moment, say, table
 from jittrust.apps.cli.reach import asked, person
@@ -655,6 +655,127 @@ def directory_token(
     else:
         say(token)
     return DONE
+
+
+# ---- documents for this machine ------------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def fetch(
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            "--write", metavar="DIR", help="Write svid.pem, svid_key.pem, svid_bundle.pem there and follow rotation."
+        ),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="End after the first time.")] = False,
+    audience: Annotated[list[str] | None, typer.Option("--audience", help="Also a JWT-SVID for it. Repeat it.")] = None,
+    spiffe_id: Annotated[str, typer.Option("--id", help="Which of several identities.")] = "",
+    socket: Annotated[
+        str, typer.Option("--socket", help="The Workload API; default: SPIFFE_ENDPOINT_SOCKET, then the state's.")
+    ] = "",
+    state: State = None,
+    as_json: AsJson = False,
+) -> int:
+    """Fetch this process's documents from a SPIFFE Workload API, ours or another's.
+
+    [bold]For example[/bold]
+
+      jittrust identity fetch --write ./svid
+    """
+    import os
+
+    from jittrust.apps.cli.identity_fetch import SOCKET_VARIABLE
+    from jittrust.apps.cli.identity_fetch import fetch as fetched
+    from jittrust.apps.cli.reach import state_of
+    from jittrust.ports.wire import workload_socket_path
+
+    place = socket or os.environ.get(SOCKET_VARIABLE, "") or f"unix://{workload_socket_path(state_of(state))}"
+    return fetched(place, write, once=once, audience=audience or (), spiffe_id=spiffe_id, as_json=as_json)
+
+
+@app.command()
+def attest(
+    url: Annotated[str, typer.Option("--url", help="The broker, https://… (http:// on this machine).")],
+    write: Annotated[Path, typer.Option("--write", metavar="DIR", help="Where the documents and the key go.")],
+    join_token: Annotated[
+        str, typer.Option("--join-token", help="A one-use token.", envvar="JITTRUST_JOIN_TOKEN")
+    ] = "",
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", metavar="FILE", help="A token of a trusted issuer.")
+    ] = None,
+    kind: Annotated[EvidenceKind, typer.Option("--kind", help="Of the token: oidc or kubernetes.")] = EvidenceKind.OIDC,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", metavar="FILE", help="A certificate of a trusted CA, PEM.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its key, PEM.")] = None,
+    model: Annotated[str, typer.Option("--model", help="Digest of the model, as the blueprint pins it.")] = "",
+    manifest: Annotated[str, typer.Option("--manifest", help="Digest of the tool manifest.")] = "",
+    path: Annotated[str, typer.Option("--path", help="Which of several identities.")] = "",
+    authorities: Annotated[
+        Path | None, typer.Option("--ca", metavar="FILE", help="Authorities to believe about the URL.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Prove what this machine or job is, and write its documents. The key is made here and stays here; without evidence the SVID is renewed.
+
+    [bold]For example[/bold]
+
+      jittrust identity attest --url https://trust.example --join-token "$TOKEN" --write ./svid
+
+      jittrust identity attest --url https://trust.example --token-file ./ci.jwt --write ./svid
+    """
+    from jittrust.apps.cli.identity_attest import AttestOrder
+    from jittrust.apps.cli.identity_attest import attest as attested
+
+    order = AttestOrder(
+        url, write, join_token, token_file, str(kind), certificate, key, model, manifest, path, authorities
+    )
+    return attested(order, as_json=as_json)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A Keycloak realm, or an Entra or Okta export (JSON).")],
+    source: Annotated[str, typer.Option("--source", help="keycloak, entra or okta; default: recognised.")] = "",
+    owner: Annotated[str, typer.Option("--owner", help="Who answers for what has no owner over there.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, change nothing.")] = False,
+    state: State = None,
+    as_json: AsJson = False,
+) -> int:
+    """Take identities over from an identity provider's export. Secrets in it are counted, and never kept or shown.
+
+    [bold]For example[/bold]
+
+      jittrust identity import realm.json --owner os:alice --dry-run
+    """
+    from jittrust.apps.cli.identity_import import ImportReport, run_import
+    from jittrust.core.identity.importing import ImportPlan, plan_import
+    from jittrust.core.identity.spiffe_id import SpiffeId
+
+    document, by = _text(file).encode("utf-8"), person()
+
+    async def go(driving: Driving) -> tuple[ImportPlan, ImportReport]:
+        known = await driving.identities.list(IdentityQuery(limit=1))
+        if not known:
+            raise NotFoundError(
+                "identity_unknown", "Nobody is registered yet.", "jittrust identity enrol person /person/NAME"
+            )
+        plan = plan_import(document, source, SpiffeId.parse(known[0].id).trust_domain)
+        return plan, await run_import(driving.identities, plan, owner or f"os:{by}", dry_run=dry_run, by=by)
+
+    plan, report = asked(state, go)
+    if as_json:
+        emit({"report": report, "findings": plan.findings, "problems": plan.problems})
+        return REFUSED if report.failed or plan.problems else DONE
+    say(f"{plan.source}: {len(plan.identities)} identities{' (nothing was changed)' if dry_run else ''}")
+    for head, paths in (("New", report.created), ("Known", report.known), ("Suspended", report.suspended)):
+        say(f"  {head:<10}{len(paths)}")
+    for problem in (*plan.problems, *report.failed):
+        say(f"  not taken  {problem.place}: {problem.code}")
+    if plan.findings:
+        say(f"  {len(plan.findings)} long-lived secrets lie over there; --json lists them (never their values).")
+    return REFUSED if report.failed or plan.problems else DONE
 
 
 # ---- bits ---------------------------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any, Final
 import aiohttp
 import uvicorn
 
-from jittrust.apps.serve import StoppableServer, listen
+from jittrust.apps.serving import StoppableServer, listen
 from jittrust.core.errors import UnavailableError
 from jittrust.core.grant.proof import ProofSigner, make_proof
 from jittrust.core.units import Instant

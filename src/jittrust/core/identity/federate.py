@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jittrust.core.errors import BadInputError
+from jittrust.core.identity.spiffe_id import SpiffeId, TrustDomain
 from jittrust.core.units import Instant
 
 
@@ -48,3 +50,31 @@ class FederatedDomain:
     revision: int = 1
     created: Instant = Instant(0)
     by: str = ""
+
+
+_BELOW = "/*"
+
+
+def check_pattern(pattern: str, trust_domain: TrustDomain) -> None:
+    """Whether a pattern of `FederatedDomain.accepts` is one, and of that trust domain.
+
+    Raises:
+        BadInputError: code `federation_bad` or `spiffe_id_bad`.
+    """
+    found = SpiffeId.parse(pattern.removesuffix(_BELOW))
+    if found.trust_domain != trust_domain or (not found.path and not pattern.endswith(_BELOW)):
+        raise BadInputError(
+            "federation_bad",
+            f"{pattern[:80]!r} names no identity of {trust_domain}.",
+            "Example: spiffe://partner.example/ci/*",
+        )
+
+
+def accepts(domain: FederatedDomain, spiffe_id: SpiffeId) -> bool:
+    """Whether an admin accepts this identity: named exactly, or below a prefix that ends in `/*`."""
+    if spiffe_id.trust_domain.name != domain.id or not spiffe_id.path:
+        return False
+    text = str(spiffe_id)
+    return any(
+        text.startswith(pattern[:-1]) if pattern.endswith(_BELOW) else text == pattern for pattern in domain.accepts
+    )
