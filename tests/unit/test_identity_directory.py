@@ -148,6 +148,39 @@ async def test_the_groups_of_roles_give_and_take_them() -> None:
         assert corp.person("root@example.org").role is Role.ADMIN
 
 
+async def test_a_group_that_gets_or_loses_a_role_s_name_gives_or_takes_the_role() -> None:
+    async with provider(await world()) as corp:
+        ana = await corp.user("ana@example.org")
+        group = await corp.group("plain", ana)
+        for name, role in (
+            ("jittrust-responder", Role.RESPONDER),
+            ("jittrust-viewer", Role.VIEWER),
+            ("plain", Role.NONE),
+        ):
+            operation: dict[str, Json] = {"op": "replace", "path": "displayName", "value": name}
+            assert (await corp.patch(f"/Groups/{group['id']}", operation)).status_code == 200
+            assert corp.person("ana@example.org").role is role
+
+
+async def test_what_is_not_possible_says_what_is() -> None:
+    async with provider(await world()) as corp:
+        for method, path, allow in (
+            ("PUT", "/Users", "GET, POST"),
+            ("POST", "/Users/x", "GET, PUT, PATCH, DELETE"),
+            ("PUT", "/Schemas", "GET"),
+        ):
+            answer = await corp.send(method, path)
+            assert (answer.status_code, answer.headers["allow"]) == (405, allow)
+        for path in ("/Bulk", "/Me", "/Users/.search", "/.search"):
+            assert (await corp.send("POST", path, {})).status_code == 501
+        config = (await corp.send("GET", "/ServiceProviderConfig")).json()
+        assert (config["bulk"]["supported"], config["patch"]["supported"], config["filter"]["maxResults"]) == (
+            False,
+            True,
+            200,
+        )
+
+
 async def test_a_role_given_here_stays_with_whoever_is_in_no_group_of_roles() -> None:
     async with provider(await world()) as corp:
         await corp.admin("root")

@@ -34,9 +34,11 @@ async def answer(directory: Directory, request: Request, by: str) -> Response:
     method = "GET" if request.method == "HEAD" else request.method
     parts = request.url.path.removeprefix(PREFIX).strip("/").split("/")
     match parts:
+        case ["Bulk"] | ["Me", *_] | [""] | [*_, ".search"]:
+            raise ScimError(501, "This is not supported here: see /ServiceProviderConfig.")
         case ["ServiceProviderConfig"] | ["ResourceTypes"] | ["Schemas"] | ["ResourceTypes" | "Schemas", _]:
             if method != "GET":
-                raise ScimError(405, f"{method} is not possible here.")
+                raise ScimError(405, f"{method} is not possible here.", allow="GET")
             return await _described(request, parts)
         case [("Users" | "Groups") as kind]:
             turns: Mapping[str, Callable[[], Awaitable[Response]]] = {
@@ -50,13 +52,11 @@ async def answer(directory: Directory, request: Request, by: str) -> Response:
                 "PATCH": lambda: _change(directory, request, kind, name, by),
                 "DELETE": lambda: _remove(directory, request, kind, name, by),
             }
-        case ["Bulk"] | ["Me", *_] | [""] | [*_, ".search"]:
-            raise ScimError(501, "This is not supported here: see /ServiceProviderConfig.")
         case _:
             raise ScimError(404, "There is nothing at this address.")
     turn = turns.get(method)
     if turn is None:
-        raise ScimError(405, f"{method} is not possible here.")
+        raise ScimError(405, f"{method} is not possible here.", allow=", ".join(turns))
     return await turn()
 
 

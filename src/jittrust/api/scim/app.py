@@ -87,4 +87,6 @@ def error_response(error: ScimError) -> Response:
         headers["www-authenticate"] = 'Bearer realm="scim"'
     if error.status == 503:  # noqa: PLR2004
         headers["retry-after"] = "1"
+    if error.allow:
+        headers["allow"] = error.allow
     return Response(json.dumps(body), error.status, headers, MEDIA_TYPE)

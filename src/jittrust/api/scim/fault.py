@@ -12,10 +12,12 @@ class ScimError(Exception):
         status: HTTP status.
         scim_type: detail keyword of RFC 7644 §3.12, table 9; may be empty.
         detail: what happened, for people; one printable line.
+        allow: the methods that are possible, for a 405.
     """
 
-    def __init__(self, status: int, detail: str, scim_type: str = "") -> None:
+    def __init__(self, status: int, detail: str, scim_type: str = "", allow: str = "") -> None:
         super().__init__(detail)
         self.status = status
         self.scim_type = scim_type
+        self.allow = allow
         self.detail = "".join(sign if sign.isprintable() else " " for sign in detail[:MAX_DETAIL])
