@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import uvloop
+
 from jittrust.adapters.memory.commit import MemoryCommit
 from jittrust.adapters.memory.pin import MemoryPin
 from jittrust.adapters.memory.policy import MemoryPolicy
@@ -93,7 +95,8 @@ class LiveWorkloads:
 @contextmanager
 def live_workloads(folder: Path, domain: str = "jittrust.test") -> Iterator[LiveWorkloads]:
     """A broker with a Workload API at `folder`/workload.sock; `ada` is there to own what is enrolled."""
-    loop = asyncio.new_event_loop()
+    # The loop that `jittrust serve` runs on.
+    loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     store = MemoryCommit(signer=SIGNER, origin="jittrust.test/workload")

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from spiffe import SpiffeId, X509Source
+from spiffetls import ListenOptions, ServerTlsMode, dial, listen
+from spiffetls.errors import TLSConnectionError
+from spiffetls.tlsconfig.authorize import authorize_id
 from tests.workload import ME, LiveWorkloads, live_workloads
 
 from jittrust.core.identity.authority import AuthorityKind
@@ -205,3 +213,69 @@ def test_the_files_are_private_where_they_must_be_and_of_one_rotation(live: Live
     }
     text = (folder / "svid.pem").read_text(encoding="utf-8")
     assert text.count("BEGIN CERTIFICATE") >= 2
+
+
+def test_fetched_files_follow_the_rotation_until_ctrl_c(live: LiveWorkloads, tmp_path: Path) -> None:
+    web = interpreter(tmp_path, "web")
+    live.entitle("/workload/web", ME, f"unix:path:{web}")
+    folder = tmp_path / "files"
+    program = f"""
+import sys
+from pathlib import Path
+from jittrust.apps.cli.failure import guarded
+from jittrust.apps.cli.identity_fetch import fetch
+sys.exit(guarded(lambda: fetch(write=Path({str(folder)!r})), as_json=False))
+"""
+    running = subprocess.Popen([str(web), "-c", program], stdout=subprocess.PIPE, text=True, env=environment(live))
+    assert running.stdout is not None
+    try:
+        assert running.stdout.readline().strip() == live.id("/workload/web")
+        assert "written" in running.stdout.readline()
+        before = (folder / "svid.pem").read_bytes()
+        live.rotate(AuthorityKind.X509)
+        began = time.monotonic()
+        while (folder / "svid.pem").read_bytes() == before:
+            assert time.monotonic() - began < 2
+            time.sleep(0.005)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(5) == 130
+    finally:
+        running.kill()
+        running.wait()
+        running.stdout.close()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # it leaves the socket of a refused call open
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # spiffe-tls uses what others deprecated
+def test_spiffe_tls_of_others_speaks_with_what_it_got_here(live: LiveWorkloads) -> None:
+    live.entitle("/workload/web")
+    web = SpiffeId(live.id("/workload/web"))
+    told: list[bytes] = []
+    with X509Source(socket_path=live.address) as source:
+        options = ListenOptions(tls_mode=ServerTlsMode.MTLS, authorize_fn=authorize_id(web))
+        listening = listen("127.0.0.1:0", source, options)
+        port = listening.getsockname()[1]
+
+        def serve() -> None:
+            for _ in range(2):
+                peer, _address = listening.accept()
+                try:
+                    told.append(peer.recv(100))
+                except Exception as error:  # noqa: BLE001 - whatever it is, the peer was refused
+                    told.append(type(error).__name__.encode())
+                peer.close()
+
+        serving_thread = threading.Thread(target=serve)
+        serving_thread.start()
+        try:
+            with closing(dial(f"127.0.0.1:{port}", source, authorize_fn=authorize_id(web))) as known:
+                known.sendall(b"hello")
+            other = SpiffeId(live.id("/workload/other"))
+            with pytest.raises(TLSConnectionError):
+                dial(f"127.0.0.1:{port}", source, authorize_fn=authorize_id(other))
+        finally:
+            serving_thread.join(10)
+            listening.close()
+    assert told[0] == b"hello"
+    assert told[1] == b"Error"
+    gc.collect()  # what it left open belongs to this test

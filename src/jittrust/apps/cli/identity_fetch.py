@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -221,7 +222,9 @@ def _tell(svid: FetchedX509, write: Path | None, *, as_json: bool) -> None:
     where = None if write is None else str(write)
     if as_json:
         emit({"spiffe_id": svid.spiffe_id, "hint": svid.hint, "folder": where})
-        return
-    say(f"{svid.spiffe_id}{f' ({svid.hint})' if svid.hint else ''}")
-    if where:
-        say(f"  written to {where}")
+    else:
+        say(f"{svid.spiffe_id}{f' ({svid.hint})' if svid.hint else ''}")
+        if where:
+            say(f"  written to {where}")
+    # Whoever reads us through a pipe waits for the line that says that the files are there.
+    sys.stdout.flush()
