@@ -35,7 +35,7 @@ from jittrust.core.identity.attest import (
 )
 from jittrust.core.identity.certificates import MAX_CHAIN, read_certificate
 from jittrust.core.identity.entry import RegistrationEntry
-from jittrust.core.identity.federate import FederatedDomain
+from jittrust.core.identity.federate import FederatedDomain, accepts
 from jittrust.core.identity.spiffe_id import SpiffeId
 from jittrust.core.identity.svid import key_hash, read_jws, read_request
 from jittrust.core.model import Json
@@ -293,15 +293,6 @@ class Attestation:
             "unsaid": unsaid,
         }
         await self._state.change([], [record])
-
-
-def accepts(domain: FederatedDomain, spiffe_id: SpiffeId) -> bool:
-    """Whether an admin accepts this identity of a federated domain: named exactly, or under a prefix that ends in `/*`."""
-    text = str(spiffe_id)
-    return spiffe_id.trust_domain.name == domain.id and any(
-        text.startswith(one[:-1]) and len(text) > len(one) - 1 if one.endswith("/*") else text == one
-        for one in domain.accepts
-    )
 
 
 def _is_token(document: str) -> bool:
