@@ -462,6 +462,20 @@ async def test_t20_a_crash_between_two_steps_leaves_nobody_with_more_and_the_sam
         assert person.role is (Role.ADMIN if step == "enter group" else Role.NONE)
 
 
+async def test_a_group_that_could_not_be_stored_takes_no_role_away() -> None:
+    store = Breaking()
+    async with provider(await World(store, store).open()) as corp:
+        await corp.admin("root")
+        eve = await corp.user("eve@example.org")
+        group = await corp.group("jittrust-admin", eve)
+        store.breaks_at = store.commits + 2
+
+        answer = await corp.patch(f"/Groups/{group['id']}", {"op": "remove", "path": "members"})
+
+        assert answer.status_code == 503
+        assert corp.person("eve@example.org").role is Role.ADMIN
+
+
 async def test_a_crash_while_a_user_is_made_leaves_a_person_whom_the_next_request_takes_up() -> None:
     for broken, name in [(1, "eve@example.org"), (2, "eve@example.org"), (2, "eve")]:
         store = Breaking()

@@ -235,6 +235,43 @@ async def test_whom_an_admin_suspended_no_directory_brings_back() -> None:
         assert (person.state, person.why) == (IdentityState.SUSPENDED, "incident")
 
 
+async def test_a_new_user_brings_nobody_back_whom_an_admin_suspended() -> None:
+    async with provider(await world()) as corp:
+        ana = await corp.user("ana@example.org")
+        await corp.world.broker.driving.identities.change(
+            "email:ana@example.org", IdentityChange(to=IdentityState.SUSPENDED, why="incident", by="root")
+        )
+        assert (await corp.send("DELETE", f"/Users/{ana['id']}")).status_code == 204
+
+        again = await corp.send("POST", "/Users", {"schemas": [USER], "userName": "ana@example.org"})
+
+        assert again.status_code == 409
+        assert corp.person("ana@example.org").state is IdentityState.SUSPENDED
+
+
+async def test_a_group_entered_while_away_gives_its_role_on_the_way_back() -> None:
+    async with provider(await world()) as corp:
+        ana = await corp.user("ana@example.org", active=False)
+        await corp.group("jittrust-viewer", ana)
+        assert corp.person("ana@example.org").role is Role.NONE
+
+        await corp.patch(f"/Users/{ana['id']}", {"op": "replace", "path": "active", "value": True})
+
+        assert corp.person("ana@example.org").role is Role.VIEWER
+
+
+async def test_whoever_leaves_a_group_as_it_becomes_one_of_roles_loses_nothing() -> None:
+    async with provider(await world()) as corp:
+        await corp.admin("root")
+        root, ana = await corp.user("root@example.org"), await corp.user("ana@example.org")
+        group = await corp.group("plain", root)
+        body: Json = {"schemas": [GROUP], "displayName": "jittrust-viewer", "members": [{"value": ana["id"]}]}
+
+        assert (await corp.send("PUT", f"/Groups/{group['id']}", body)).status_code == 200
+
+        assert (corp.person("root@example.org").role, corp.person("ana@example.org").role) == (Role.ADMIN, Role.VIEWER)
+
+
 async def test_saying_nothing_about_active_brings_no_leaver_back() -> None:
     async with provider(await world()) as corp:
         ana = await corp.user("ana@example.org", active=False)
