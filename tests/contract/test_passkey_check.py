@@ -163,7 +163,7 @@ def test_a_registration_is_no_assertion_and_an_assertion_is_no_registration() ->
 def test_what_cannot_be_read_is_bad_input_and_no_traceback(response: str) -> None:
     check = WebauthnCheck(ORIGIN)
     with pytest.raises(BadInputError) as refused:
-        check.challenge(response)
+        check.said(response)
     assert refused.value.code == "passkey_bad"
     with pytest.raises(JitError):
         check.registered(response, CHALLENGE, PERSON)

@@ -6,12 +6,15 @@ import base64
 import contextlib
 import hashlib
 import json
+import re
 import secrets
+import subprocess
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import aiohttp
 import pytest
@@ -31,6 +34,9 @@ from jittrust.core.secret import Secret
 from jittrust.core.units import Instant
 from jittrust.ports.identities import NewIdentity
 
+ROOT = Path(__file__).resolve().parents[2]
+NODE, LIBRARY = ROOT / ".tests/node", ROOT / ".tests/npm/node_modules/oidc-provider/lib/index.js"
+PANVA_CLIENT, PANVA_SECRET = "jittrust", b"a secret: of %20 the test"
 CLIENT, SECRET, BACK = "jit trust", b"p:w%/ +x", f"{ORIGIN}/console/callback"
 Twist = Callable[[dict[str, Any]], None]
 
@@ -117,6 +123,39 @@ class Issuer:
         return web.json_response({"keys": [self.key.as_dict(private=False)]})
 
 
+@contextlib.contextmanager
+def panva() -> Iterator[str]:
+    """`oidc-provider`, an OpenID provider written by other people; its address."""
+    assert LIBRARY.exists(), f"{LIBRARY} is missing: scripts/setup npm"
+    command = [str(NODE), str(Path(__file__).with_name("oidc_provider.mjs")), str(LIBRARY), BACK]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        try:
+            yield next(json.loads(line)["url"] for line in process.stdout if line.startswith(b"{"))
+        finally:
+            process.terminate()
+
+
+async def sign_in_at(url: str, begin: str, person: str) -> dict[str, str]:
+    """Fill in the provider's own forms as a person would; what the browser brings back."""
+    place = begin
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+        for _ in range(12):
+            if place.startswith(BACK):
+                return {name: values[0] for name, values in parse_qs(urlsplit(place).query).items()}
+            async with browser.get(place, allow_redirects=False) as answer:
+                page, to = await answer.text(), answer.headers.get("Location")
+            if to is None:
+                action, prompt = re.search(r'action="([^"]+)"', page), re.search(r'name="prompt" value="([^"]+)"', page)
+                assert action is not None, page
+                assert prompt is not None, page
+                form = {"prompt": prompt[1], "login": person, "password": "x"}
+                async with browser.post(urljoin(url, action[1]), data=form, allow_redirects=False) as answer:
+                    to = answer.headers["Location"]
+            place = urljoin(url, to)
+    raise AssertionError(place)
+
+
 @contextlib.asynccontextmanager
 async def issuer() -> AsyncIterator[Issuer]:
     made = Issuer()
@@ -163,6 +202,21 @@ async def test_a_mail_address_that_the_provider_did_not_verify_is_none() -> None
             start = await provider.begin(BACK)
             back = await browse(start.url)
             assert (await provider.finish(start, back["state"], back["code"], back["iss"])).email == ""
+
+
+async def test_a_provider_written_by_other_people_logs_a_person_in() -> None:
+    with panva() as url:
+        provider = OidcProvider(url, PANVA_CLIENT, Secret(PANVA_SECRET), clock)
+        start = await provider.begin(BACK)
+        back = await sign_in_at(url, start.url, "bo")
+        claims = await provider.finish(start, back["state"], back["code"], back["iss"])
+        assert (claims.issuer, claims.subject, claims.email) == (url, "bo", "bo@example.org")
+        with pytest.raises(RefusedError):
+            await provider.finish(start, back["state"], back["code"], back["iss"])
+        start = await provider.begin(BACK)
+        back = await sign_in_at(url, start.url, "bo")
+        with pytest.raises(RefusedError):
+            await provider.finish(replace(start, verifier="x" * 43), back["state"], back["code"], back["iss"])
 
 
 TOKENS: dict[str, Twist] = {

@@ -14,12 +14,12 @@ class PasskeyCheck(Protocol):
         """`PublicKeyCredentialCreationOptions` as JSON; `known` are the person's credential ids, which are excluded."""
         ...
 
-    def challenge(self, response: str) -> bytes:
-        """The challenge that a response says it answers; nothing is checked by this. Raises BadInputError: code `passkey_bad`."""
-        ...
+    def said(self, response: str) -> tuple[bytes, str]:
+        """Which challenge a response says it answers, and the id of the credential (base64url) that it says it is by; nothing is checked by this.
 
-    def credential(self, response: str) -> str:
-        """The id of the credential that a response says it is by, base64url. Raises BadInputError: code `passkey_bad`."""
+        Raises:
+            BadInputError: code `passkey_bad`.
+        """
         ...
 
     def registered(self, response: str, challenge: bytes, person: str) -> Passkey:

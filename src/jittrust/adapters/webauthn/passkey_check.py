@@ -54,11 +54,9 @@ class WebauthnCheck:
         )
         return options_to_json(made)
 
-    def challenge(self, response: str) -> bytes:
-        return _bytes(_client(_read(response)).get("challenge"))
-
-    def credential(self, response: str) -> str:
-        return _text(_bytes(_read(response).get("id")))
+    def said(self, response: str) -> tuple[bytes, str]:
+        read = _read(response)
+        return _bytes(_client(read).get("challenge")), _text(_bytes(read.get("id")))
 
     def registered(self, response: str, challenge: bytes, person: str) -> Passkey:
         from webauthn import verify_registration_response

@@ -36,7 +36,7 @@ _MAY_ANSWER: Final = frozenset({Role.RESPONDER, Role.ADMIN})
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _OpenChallenge:
     """What a challenge was given out for."""
 
     until: Instant
@@ -49,15 +49,15 @@ class _Challenges:
     """Open challenges of one purpose; each is good once. They live in memory: after a restart people begin again."""
 
     def __init__(self) -> None:
-        self._open: dict[bytes, _Asked] = {}
+        self._open: dict[bytes, _OpenChallenge] = {}
 
-    def add(self, challenge: bytes, asked: _Asked, now: Instant) -> None:
+    def add(self, challenge: bytes, asked: _OpenChallenge, now: Instant) -> None:
         """Remember one."""
         while self._open and (len(self._open) >= CHALLENGES_MOST or next(iter(self._open.values())).until <= now):
             del self._open[next(iter(self._open))]
         self._open[challenge] = asked
 
-    def take(self, challenge: bytes, now: Instant) -> _Asked | None:
+    def take(self, challenge: bytes, now: Instant) -> _OpenChallenge | None:
         """What it was given out for, if it is open. It is not open any more."""
         asked = self._open.pop(challenge, None)
         return None if asked is None or asked.until <= now else asked
@@ -87,7 +87,7 @@ class PasskeyBook:
         if len(known) >= PASSKEYS_MOST:
             raise RefusedError("passkey_refused", f"Nobody has more than {PASSKEYS_MOST} passkeys.")
         now, challenge = self._parts.clock(), self._parts.random(32)
-        self._enrolling.add(challenge, _Asked(_until(now), person.id, link), now)
+        self._enrolling.add(challenge, _OpenChallenge(_until(now), person.id, link), now)
         display = person.display or person.id
         return self._parts.passkeys.options(challenge, person.id, display, tuple(one.id for one in known))
 
@@ -97,7 +97,7 @@ class PasskeyBook:
         person, link = self._newcomer(session, invitation)
         if len(label) > LABEL_MOST or not label.isprintable():
             raise BadInputError("passkey_bad", f"A label has {LABEL_MOST} printable characters at most.")
-        now, challenge = self._parts.clock(), self._parts.passkeys.challenge(response)
+        now, (challenge, _) = self._parts.clock(), self._parts.passkeys.said(response)
         asked = self._enrolling.take(challenge, now)
         if asked is None or asked.person != person.id or not hmac.compare_digest(asked.invitation, link):
             raise await self._refused("not_asked", person.id, now)
@@ -125,7 +125,7 @@ class PasskeyBook:
         now = self._parts.clock()
         if not approval:
             challenge = self._parts.random(32)
-            self._signing_in.add(challenge, _Asked(_until(now)), now)
+            self._signing_in.add(challenge, _OpenChallenge(_until(now)), now)
             return self._parts.passkeys.request(challenge, ())
         found = self._state.approvals.get(approval)
         if found is None or found.state is not ApprovalState.WAITING or now >= found.expires:
@@ -134,13 +134,13 @@ class PasskeyBook:
             )
         nonce = self._parts.random(32)
         challenge = question_challenge(found, nonce)
-        self._approving.add(challenge, _Asked(_until(now), nonce=nonce), now)
+        self._approving.add(challenge, _OpenChallenge(_until(now), nonce=nonce), now)
         return self._parts.passkeys.request(challenge, ())
 
     async def sign_in(self, response: str) -> SignedIn:
         """See `Passkeys.sign_in`."""
         await self._state.refresh()
-        now, challenge = self._parts.clock(), self._parts.passkeys.challenge(response)
+        now, (challenge, _) = self._parts.clock(), self._parts.passkeys.said(response)
         if self._signing_in.take(challenge, now) is None:
             raise await self._refused("not_asked", "", now)
         passkey = await self._checked(response, challenge, now)
@@ -178,7 +178,7 @@ class PasskeyBook:
             return ApprovalProof(person.id)
         if answer.confirmed_by is not ConfirmedBy.PASSKEY:
             raise RefusedError("passkey_required", "A yes needs a passkey.")
-        now, challenge = self._parts.clock(), self._parts.passkeys.challenge(answer.assertion)
+        now, (challenge, _) = self._parts.clock(), self._parts.passkeys.said(answer.assertion)
         asked = self._approving.take(challenge, now)
         if asked is None or not hmac.compare_digest(question_challenge(approval, asked.nonce), challenge):
             raise await self._refused("another_question", person.id, now, approval=approval.id)
@@ -202,7 +202,7 @@ class PasskeyBook:
         self, response: str, challenge: bytes, now: Instant, person: str = "", approval: str = ""
     ) -> Passkey:
         """The passkey that signed, as it has to be stored; nothing is awaited unless it is refused."""
-        passkey = self._state.of_kind(Passkey).get(self._parts.passkeys.credential(response))
+        passkey = self._state.of_kind(Passkey).get(self._parts.passkeys.said(response)[1])
         if passkey is None or person not in ("", passkey.person):
             raise await self._refused("credential_unknown", person, now, approval=approval)
         try:
