@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -22,6 +23,7 @@ from tests.workload import ME, LiveWorkloads, binary, live_workloads
 
 from jittrust.api.workload.face import LOOK_SECONDS, STREAMS_OF_PID
 from jittrust.core.identity.authority import AuthorityKind
+from jittrust.core.identity.federate import EndpointProfile, FederatedDomain
 from jittrust.core.identity.identity import IdentityState
 from jittrust.ports.workload_messages import (
     FETCH_JWT_SVID,
@@ -187,6 +189,41 @@ def test_what_does_not_concern_a_process_gives_it_no_new_document(live: LiveWork
 
         assert source.get_x509_context().default_svid.leaf.serial_number == before
     assert len(live.records()) == 1
+
+
+# ---- federation -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_foreign_bundle_goes_to_those_whose_entry_names_it_until_federation_ends(
+    live: LiveWorkloads, tmp_path: Path
+) -> None:
+    away = TrustDomain("partner.test")
+    elsewhere = tmp_path / "partner"
+    elsewhere.mkdir()
+    with live_workloads(elsewhere, "partner.test") as partner:
+        partner.entitle("/workload/them")
+        with WorkloadApiClient(partner.address) as theirs:
+            token = theirs.fetch_jwt_svid(audience={"db"}).token
+            roots = present(theirs.fetch_x509_bundles().get_bundle_for_trust_domain(away)).x509_authorities
+        document = partner.do(partner.broker.driving.bundles.own())
+    domain = FederatedDomain("partner.test", "", EndpointProfile.HTTPS_WEB, bundle=document)
+    live.do(live.broker.driving.federation.federate(domain, "ada"))
+    entry = live.entitle("/workload/web")
+    with X509Source(socket_path=live.address) as source, WorkloadApiClient(live.address) as ours:
+        assert source.get_bundle_for_trust_domain(away) is None
+        with pytest.raises(ValidateJwtSvidError, match="not trusted here"):
+            ours.validate_jwt_svid(token, "db")
+
+        live.do(live.broker.driving.enrolment.put(replace(entry, federates_with=("partner.test",))))
+        until(lambda: source.get_bundle_for_trust_domain(away) is not None)
+        assert present(source.get_bundle_for_trust_domain(away)).x509_authorities == roots
+        assert present(ours.fetch_jwt_bundles().get_bundle_for_trust_domain(away)).jwt_authorities
+        assert str(ours.validate_jwt_svid(token, "db").spiffe_id) == "spiffe://partner.test/workload/them"
+
+        live.do(live.broker.driving.federation.end("partner.test", "ada"))
+        assert until(lambda: source.get_bundle_for_trust_domain(away) is None) < 1
+        with pytest.raises(ValidateJwtSvidError):
+            ours.validate_jwt_svid(token, "db")
 
 
 # ---- who gets nothing -------------------------------------------------------------------------------------------------------------------

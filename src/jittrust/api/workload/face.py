@@ -48,6 +48,8 @@ MESSAGE_MOST: Final = 64 * 1024
 """A larger request is refused before it is read."""
 LOOK_SECONDS: Final = 2.0
 """How often a stream looks at what time alone changes: an entry's end, a process's end."""
+APART_SECONDS: Final = 0.25
+"""So far apart are the looks of one stream, so that a busy registry does not keep every stream busy."""
 NO_IDENTITY: Final = "no identity issued"
 _PATIENCE_SECONDS: Final = 10.0  # for a request that does not come and an answer that is not taken
 _WINDOW: Final = 1 << 16
@@ -146,8 +148,10 @@ class WorkloadFace:
     async def _follow(self, call: _Call, process: Process, request: object, answer: _Answer) -> None:
         """Send the answer, and again whenever it is another. Who loses the identity is told so at once, and the stream ends."""
         last = None
+        clock = asyncio.get_running_loop().time
         known = await self._issuance.changed(-1, 0.0)
         while True:
+            looked = clock()
             response = await answer(process, request)
             wire = response.SerializeToString(deterministic=True)
             if wire != last:
@@ -155,6 +159,8 @@ class WorkloadFace:
                     await call.send_message(response)
                 last = wire
             known = await self._issuance.changed(known, LOOK_SECONDS)
+            # The first change is told at once; those right behind it are told together.
+            await asyncio.sleep(max(0.0, looked + APART_SECONDS - clock()))
 
     async def _identities(self, process: Process) -> tuple[Credentials, ...]:
         found = await self._issuance.for_process(process)
