@@ -202,6 +202,21 @@ async def test_a_session_outlives_a_restart() -> None:
     assert (await here.world.broker.driving.people.session(signed.secret)).person.id == signed.person.id
 
 
+async def test_what_is_over_is_forgotten_and_a_restart_brings_no_session_of_a_stopped_person_back() -> None:
+    here, bo = await people(), Authenticator()
+    ada = await here.enrol(Authenticator())
+    signed = await here.enrol(bo, "/person/bo", Role.RESPONDER)
+    await change(here, "/person/bo", to=IdentityState.SUSPENDED)
+    await change(here, "/person/bo", to=IdentityState.ACTIVE)
+    await here.passkeys._people.tick()
+    await here.world.open()
+    await refused("not_signed_in", here.world.broker.driving.people.session(signed.secret))
+    assert [one.person for one in here.world.broker.state.of_kind(SignIn).values()] == [ada.person.id]
+    here.world.clock.now += SESSION_SECONDS
+    await here.passkeys._people.tick()
+    assert not here.world.broker.state.of_kind(SignIn)
+
+
 # ---- passkeys and questions -----------------------------------------------------------------------------------------------------------------
 
 

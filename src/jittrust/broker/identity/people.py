@@ -132,6 +132,20 @@ class PeopleBook:
             await self._state.change([Drop(sign_in)], [record])
         return SignedIn(person, sign_in.methods, sign_in.ends)
 
+    async def tick(self) -> None:
+        """Forget sessions that are over, and those of people who stopped: they do not come back with a restart either."""
+        now, people = self._parts.clock(), self._state.of_kind(Identity)
+        gone = [
+            one
+            for one in self._state.of_kind(SignIn).values()
+            if one.ends <= now
+            or one.id in self._ended.ids
+            or (person := people.get(one.person)) is None
+            or person.state is not IdentityState.ACTIVE
+        ]
+        if gone:
+            await self._state.change([Drop(one) for one in gone], [])
+
     # ---- for the passkeys -----------------------------------------------------------------------------------------------------------------
 
     def secret(self) -> str:
