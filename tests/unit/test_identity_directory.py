@@ -501,6 +501,19 @@ async def test_a_token_is_known_by_its_keyed_hash_alone() -> None:
             assert refused.value.code == "scim_unauthorised"
 
 
+async def test_the_token_that_a_person_prints_opens_the_directory_until_the_next_one_is_printed() -> None:
+    w = await world()
+    sources, directory = w.broker.driving.sources, w.broker.inner.directory
+    first = await sources.directory_token("corp", "root")
+    assert await directory.authorised(first) == "corp"
+
+    second = await sources.directory_token("corp", "root")
+
+    assert await directory.authorised(second) == "corp"
+    with pytest.raises(RefusedError):
+        await directory.authorised(first)
+
+
 async def test_every_change_is_recorded_with_who_sent_it_and_without_what_the_user_wrote() -> None:
     async with provider(await world()) as corp:
         ana = await corp.user("ana@example.org", password="hunter2-canary", title="canary-title")
