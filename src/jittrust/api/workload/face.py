@@ -14,11 +14,12 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import structlog
 from google.protobuf import json_format, struct_pb2
 from google.protobuf.message import DecodeError
 from grpclib.config import Configuration
 from grpclib.const import Cardinality, Handler, Status
-from grpclib.exceptions import GRPCError
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from grpclib.protocol import H2Protocol
 from grpclib.server import Server, Stream
 
@@ -336,9 +337,11 @@ async def _request(call: _Call, method: WorkloadMethod) -> object:
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
-    """Turn what the broker refuses into what gRPC says."""
+    """Turn what the broker refuses into what gRPC says; a fault of ours is logged and told without its words."""
     try:
         yield
+    except (GRPCError, StreamTerminatedError, ProtocolError):
+        raise
     except RefusedError as error:
         status = Status.INVALID_ARGUMENT if error.code == "svid_refused" else Status.PERMISSION_DENIED
         raise GRPCError(status, error.message) from None
@@ -350,6 +353,9 @@ def _told() -> Iterator[None]:
         raise GRPCError(Status.UNAVAILABLE, f"try again ({error.code})") from None
     except TimeoutError:
         raise GRPCError(Status.DEADLINE_EXCEEDED, "the answer was not taken") from None
+    except Exception:  # noqa: BLE001 - the one place where a fault of ours is told
+        structlog.get_logger().exception("workload_call_failed")
+        raise GRPCError(Status.INTERNAL, "the broker failed; its log says why") from None
 
 
 def _clear(path: Path) -> None:
