@@ -11,6 +11,7 @@ NAMES = {
     "decide": "a decision in process, part by part, beside one signature",
     "grant": "token, proof and pass checks beside one signature",
     "registry": "the registry at 10^2 to 10^6 entries, what an entry weighs, how fast a leaver is cut",
+    "svid": "documents signed a second by one core, beside one signature, and with the ledger",
     "race": "processes racing for one pass through a whole broker",
     "races": "threads racing for one pass in the store",
     "crash": "kill -9 of a whole broker under load",

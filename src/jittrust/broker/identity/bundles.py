@@ -38,6 +38,7 @@ class BundleBook:
 
     async def own(self) -> str:
         """See `Bundles.own`. The first time it makes the first authorities: an empty bundle could not be trusted by anybody."""
+        await self._state.refresh()
         for kind in AuthorityKind:
             await self._authorities.active(kind)
         return write_bundle(self._authorities.published())
