@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -35,8 +36,11 @@ from tests.attesting import (
 )
 from tests.model.world import World
 
+from jittrust.apps.wiring import offline_identity
 from jittrust.core.errors import JitError
 from jittrust.core.identity.attest import EvidenceKind, TrustedIssuer, statement
+from jittrust.core.identity.entry import RegistrationEntry
+from jittrust.core.identity.federate import EndpointProfile, FederatedDomain
 from jittrust.core.identity.identity import Identity, IdentityState
 from jittrust.core.model import SubjectKind
 from jittrust.ports.commit import Keep
@@ -176,7 +180,15 @@ async def test_t18_a_replay_with_another_signature_over_the_same_claims_is_a_rep
     await failed(come_in(there, OIDC, f"{head}.{body}.{base64url(other)}", fresh()))
 
 
-async def test_t18_a_thousand_racing_keys_with_one_token_have_one_winner() -> None:
+async def test_t18_strangers_with_an_account_at_a_public_issuer_do_not_fill_what_is_remembered() -> None:
+    there, issuer = await ci()
+    for n in range(50):
+        await failed(come_in(there, OIDC, issuer.token(repository=f"stranger/{n}"), fresh()))
+    attestation = there.broker.inner.issuance._attestation  # type: ignore[attr-defined]  # noqa: SLF001 - the bound is what is tested
+    assert attestation._seen._seen == {}  # noqa: SLF001
+
+
+async def test_t18_of_keys_that_race_with_one_token_one_gets_in() -> None:
     there, issuer = await ci()
     token = issuer.token()
     requests = [request_of(fresh()) for _ in range(50)]
@@ -509,3 +521,63 @@ async def test_t20_a_person_is_never_attested() -> None:
     await enrol(there, "/person/bob", SubjectKind.PERSON)
     for kind in (SubjectKind.WORKLOAD, SubjectKind.PERSON):
         await failed(entry(there, "/person/bob", kind=kind), "entry_bad")
+
+
+# ---- SVIDs of a federated trust domain -----------------------------------------------------------------------------------------------------
+
+PARTNER = "partner.test"
+
+
+async def partner(monkeypatch: pytest.MonkeyPatch, path: str) -> tuple[str, Held]:
+    """Another broker's bundle, and somebody there who holds an SVID."""
+    with monkeypatch.context() as patched:
+        patched.setattr("tests.model.world.offline_identity", functools.partial(offline_identity, trust_domain=PARTNER))
+        there = await peopled()
+    owner = f"spiffe://{PARTNER}/person/ada"
+    made = await there.broker.driving.enrolment.put(
+        RegistrationEntry("", f"spiffe://{PARTNER}{path}", SubjectKind.WORKLOAD, (), owner, by="root")
+    )
+    key = fresh()
+    given = await come_in(there, JOIN, await ticket(there, made.id), key, audience=("jittrust.test",))
+    return await there.broker.driving.bundles.own(), Held(there, path, key, given)
+
+
+async def federated(there: World, bundle: str, *accepts: str) -> None:
+    """An admin accepts some of the partner's identities."""
+    domain = FederatedDomain(
+        PARTNER, "https://partner.test/bundle", EndpointProfile.HTTPS_WEB, accepts=accepts, bundle=bundle
+    )
+    await there.broker.driving.federation.federate(domain, "root")
+
+
+async def shown(there: World, held: Held) -> Credentials:
+    """The partner's workload comes to us."""
+    return await prove(there, SVID, pem(held.given.chain), held.key, request_of(fresh()))
+
+
+async def test_t20_an_svid_of_a_federated_domain_leads_to_what_entries_say_of_it_as_long_as_it_is_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle, held = await partner(monkeypatch, "/ci/build")
+    there = await peopled()
+    await entry(there, "/workload/build", f"svid:id:spiffe://{PARTNER}/ci/build")
+    await failed(shown(there, held))
+    await federated(there, bundle, f"spiffe://{PARTNER}/ci/*")
+    assert (await shown(there, held)).spiffe_id == f"{DOMAIN}/workload/build"
+    key = fresh()
+    assert (await come_in(there, SVID, held.given.jwt, key)).spiffe_id == f"{DOMAIN}/workload/build"
+    await failed(come_in(there, SVID, held.given.jwt, fresh()))
+    await there.broker.driving.federation.end(PARTNER, "root")
+    await failed(shown(there, held))
+
+
+@pytest.mark.parametrize("accepted", [(), (f"spiffe://{PARTNER}/ci/other",), (f"spiffe://{PARTNER}/c/*",)])
+async def test_t20_a_foreign_svid_that_policy_does_not_accept_is_refused_whatever_entries_say(
+    accepted: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, held = await partner(monkeypatch, "/ci/build")
+    there = await peopled()
+    await entry(there, "/workload/build", f"svid:trust-domain:{PARTNER}")
+    await federated(there, bundle, *accepted)
+    await failed(shown(there, held))
+    assert await refusals(there) == ["its trust domain is not accepted for this identity"]

@@ -171,8 +171,7 @@ class Attestation:
             case EvidenceKind.JOIN_TOKEN:
                 return (await self._enrolment.redeem(evidence.document, request.path, key),)
             case EvidenceKind.OIDC | EvidenceKind.KUBERNETES:
-                selectors = await self._token(evidence, key)
-                return self._enrolment.matching(selectors, self._parts.clock())
+                return await self._token(evidence, key)
             case EvidenceKind.X509:
                 return self._enrolment.matching(self._certificate(request), self._parts.clock())
             case EvidenceKind.SVID:
@@ -182,8 +181,8 @@ class Attestation:
 
     # ---- tokens ---------------------------------------------------------------------------------------------------------------------------
 
-    async def _token(self, evidence: Evidence, key: str) -> tuple[str, ...]:
-        """Selectors of an outside issuer's token."""
+    async def _token(self, evidence: Evidence, key: str) -> tuple[RegistrationEntry, ...]:
+        """Entries for the bearer of an outside issuer's token."""
         header, payload, _, signed = read_jws(evidence.document, MAX_TOKEN)
         named, kid = jws.json_object(payload, "jws_claims").get("iss"), header.get("kid")
         # What the token says of itself only chooses among those an admin trusts: no address is ever taken from it.
@@ -197,8 +196,11 @@ class Attestation:
         claims = check_token(evidence.document, keys, issuer.issuer, issuer.audience, now)
         kubernetes = evidence.kind is EvidenceKind.KUBERNETES
         selectors = (kubernetes_selectors if kubernetes else oidc_selectors)(issuer.id, claims)
-        self._seen.take(hashlib.sha256(signed).digest(), key, _number(claims, "exp"), now)
-        return selectors
+        entries = self._enrolment.matching(selectors, now)
+        # Anybody may have an account at a public issuer: what leads to nothing here is not remembered.
+        if entries:
+            self._seen.take(hashlib.sha256(signed).digest(), key, _number(claims, "exp"), now)
+        return entries
 
     async def _jwt_svid(self, evidence: Evidence, key: str) -> tuple[RegistrationEntry, ...]:
         """Entries for the bearer of a JWT-SVID that names our trust domain as audience."""
@@ -210,7 +212,8 @@ class Attestation:
         now = self._parts.clock()
         spiffe_id = SpiffeId.parse(checked.spiffe_id)
         entries = self._of_svid(spiffe_id, _number(checked.claims, "iat"), now)
-        self._seen.take(hashlib.sha256(signed).digest(), key, _number(checked.claims, "exp"), now)
+        if entries:
+            self._seen.take(hashlib.sha256(signed).digest(), key, _number(checked.claims, "exp"), now)
         return entries
 
     # ---- certificates -----------------------------------------------------------------------------------------------------------------------
