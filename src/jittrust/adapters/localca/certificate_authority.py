@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -31,6 +31,20 @@ _SERIAL_BYTES = 16
 _MOST_CHAIN = 64 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class _Issuer:
+    """What of an authority's chain goes into every leaf."""
+
+    chain: tuple[bytes, ...]
+    name: x509.Name
+    identifier: x509.AuthorityKeyIdentifier
+
+    @classmethod
+    def of(cls, chain: tuple[bytes, ...]) -> _Issuer:
+        nearest = x509.load_der_x509_certificate(chain[0])
+        return cls(chain, nearest.subject, _authority_key(nearest))
+
+
 class LocalCertificateAuthority:
     """Signs with P-256 keys of a key store. A root signs its one intermediate when it is made, and its key is destroyed at once.
 
@@ -40,7 +54,7 @@ class LocalCertificateAuthority:
     def __init__(self, keys: KeyStore, random: Callable[[int], bytes]) -> None:
         self._keys = keys
         self._random = random
-        self._issuers: dict[str, x509.Certificate] = {}
+        self._issuers: dict[str, _Issuer] = {}
 
     def make(
         self,
@@ -93,7 +107,9 @@ class LocalCertificateAuthority:
         try:
             if _text(_spki(intermediate.public_key())) != authority.public:
                 raise _bad_chain("the first certificate is for another key than the request was")
-            probe = self._leaf(probed, _spki(key.public_key()), Instant(begins + 1), ends, (), intermediate, key)
+            probe = self._leaf(
+                probed, _spki(key.public_key()), Instant(begins + 1), ends, (), _Issuer.of((_raw(intermediate),)), key
+            )
             check_x509(
                 (_raw(probe), *(_raw(c) for c in chain[:-1])), {trust_domain.name: (_raw(root),)}, Instant(begins + 2)
             )
@@ -122,10 +138,11 @@ class LocalCertificateAuthority:
     ) -> SignedX509:
         issuer = self._issuers.get(authority.id)
         if issuer is None:
-            issuer = self._issuers[authority.id] = x509.load_der_x509_certificate(base64.b64decode(authority.chain[0]))
+            issuer = self._issuers[authority.id] = _Issuer.of(tuple(map(base64.b64decode, authority.chain)))
         end = Instant(float(int(min(ends, authority.ends))))
-        leaf = self._leaf(subject, public_key, begins, end, dns_names, issuer, self._keys.key(authority.key))
-        chain = (_raw(leaf), *(base64.b64decode(text) for text in authority.chain))
+        key = self._keys.key(authority.key)
+        leaf = self._leaf(subject, public_key, begins, end, dns_names, issuer, key)
+        chain = (_raw(leaf), *issuer.chain)
         return SignedX509(chain, f"{leaf.serial_number:x}", end)
 
     def sign_jwt(
@@ -196,7 +213,7 @@ class LocalCertificateAuthority:
         begins: Instant,
         ends: Instant,
         dns_names: tuple[str, ...],
-        issuer: x509.Certificate,
+        issuer: _Issuer,
         key: EllipticCurvePrivateKey,
     ) -> x509.Certificate:
         public = load_der_public_key(public_key)
@@ -205,7 +222,7 @@ class LocalCertificateAuthority:
         return (
             x509.CertificateBuilder()
             .subject_name(_NOBODY)
-            .issuer_name(issuer.subject)
+            .issuer_name(issuer.name)
             .public_key(public)  # type: ignore[arg-type]  # whoever asks has checked which keys are taken
             .serial_number(self._serial())
             .not_valid_before(_moment(Instant(max(0.0, begins - BACKDATED_SECONDS))))
@@ -216,7 +233,7 @@ class LocalCertificateAuthority:
             # X509-SVID §2: critical, because the subject is empty.
             .add_extension(x509.SubjectAlternativeName(names), critical=True)
             .add_extension(x509.SubjectKeyIdentifier(sha256(public_key).digest()[:20]), critical=False)
-            .add_extension(_authority_key(issuer), critical=False)
+            .add_extension(issuer.identifier, critical=False)
             .sign(key, SHA256())
         )
 
