@@ -184,8 +184,8 @@ async def test_t18_strangers_with_an_account_at_a_public_issuer_do_not_fill_what
     there, issuer = await ci()
     for n in range(50):
         await failed(come_in(there, OIDC, issuer.token(repository=f"stranger/{n}"), fresh()))
-    attestation = there.broker.inner.issuance._attestation  # type: ignore[attr-defined]  # noqa: SLF001 - the bound is what is tested
-    assert attestation._seen._seen == {}  # noqa: SLF001
+    attestation = there.broker.inner.issuance._attestation  # type: ignore[attr-defined]
+    assert attestation._seen._seen == {}
 
 
 async def test_t18_of_keys_that_race_with_one_token_one_gets_in() -> None:
