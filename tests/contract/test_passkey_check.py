@@ -20,6 +20,7 @@ from tests.authenticator import ORIGIN, USER_PRESENT, Authenticator, b64, unb64
 
 from jittrust.adapters.webauthn.passkey_check import WebauthnCheck
 from jittrust.core.errors import BadInputError, JitError, RefusedError
+from jittrust.core.identity.passkey_response import said
 from jittrust.core.identity.person import Passkey
 
 PERSON = "spiffe://jittrust.test/person/ada"
@@ -163,7 +164,7 @@ def test_a_registration_is_no_assertion_and_an_assertion_is_no_registration() ->
 def test_what_cannot_be_read_is_bad_input_and_no_traceback(response: str) -> None:
     check = WebauthnCheck(ORIGIN)
     with pytest.raises(BadInputError) as refused:
-        check.said(response)
+        said(response)
     assert refused.value.code == "passkey_bad"
     with pytest.raises(JitError):
         check.registered(response, CHALLENGE, PERSON)

@@ -19,7 +19,6 @@ from jittrust.apps.marked_yaml import DocumentPath, MarkedDocument, read_marked,
 from jittrust.apps.state_dir import default_state_dir
 from jittrust.core.errors import BadInputError
 from jittrust.core.model import Json
-from jittrust.core.secret import Secret
 
 PREFIX: Final = "JITTRUST_"
 # Variables of ours that are no settings. Any other variable with the prefix must name a setting.
@@ -186,10 +185,6 @@ class PeopleSettings(_Section):
         repr=False,
         description="Client secret, as `${VAR}`. Empty: a public client; PKCE is used either way.",
     )
-
-    def secret(self, environ: Mapping[str, str]) -> Secret | None:
-        """The client secret with its `${VAR}` filled in; None for a public client. Raises BadInputError: code `config_bad_value`."""
-        return Secret(filled(self.oidc_secret, environ).encode()) if self.oidc_secret else None
 
 
 class PolicySettings(_Section):

@@ -40,6 +40,7 @@ from jittrust.broker.identity.parts import IdentityParts
 from jittrust.core.identity.spiffe_id import TrustDomain
 from jittrust.core.ledger.checkpoint import LedgerSigner
 from jittrust.core.rules import GrantRules, Rules
+from jittrust.core.secret import Secret
 from jittrust.core.units import Instant
 from jittrust.ports.driving import Driving, InProcess
 from jittrust.ports.key_store import KeyStore
@@ -130,7 +131,10 @@ def provider_of(settings: Settings | None, clock: Callable[[], Instant]) -> Oidc
     if settings is None or not settings.people.oidc_issuer:
         return None
     people = settings.people
-    return OidcProvider(people.oidc_issuer, people.oidc_client, people.secret(os.environ), clock)
+    from jittrust.apps.settings import filled
+
+    secret = Secret(filled(people.oidc_secret, os.environ).encode()) if people.oidc_secret else None
+    return OidcProvider(people.oidc_issuer, people.oidc_client, secret, clock)
 
 
 def identity_parts(

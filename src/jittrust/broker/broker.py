@@ -151,7 +151,9 @@ class Broker:
             passkeys=passkeys,
             directory=DirectoryBook(state, identities, identity),
         )
-        return cls(driving, inner, state, store, (authorities, federation), OwnDocuments(state, authorities, identity))
+        return cls(
+            driving, inner, state, store, (authorities, federation, people), OwnDocuments(state, authorities, identity)
+        )
 
     async def tend(self) -> None:
         """Do what is due: rotate signing authorities before they end, ask federated domains for their bundles. Call it about every second.

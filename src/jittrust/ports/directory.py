@@ -32,7 +32,9 @@ class Directory(Protocol):
         removed user's person is suspended with all they own.
 
         Raises:
-            ConflictError: code `directory_uniqueness` (user name or external id taken), `stale_revision`.
+            BadInputError: code `directory_value_bad`.
+            ConflictError: code `directory_uniqueness` (user name or external id taken), `stale_revision` (`revision` is the one the caller saw),
+                `last_admin`, `name_taken`.
             NotFoundError: code `directory_unknown`.
         """
         ...

@@ -28,10 +28,12 @@ class Enrolment(Protocol):
         ...
 
     async def put(self, entry: RegistrationEntry) -> RegistrationEntry:
-        """Store an entry; with an empty `id` a new one, else the change of the one with this id. `revision`, `created` and `by` are ours to fill.
+        """Store an entry (one without selectors is reached by join token only).
+
+        With an empty `id` a new one, else the change of the one with this id. `revision`, `created` and `by` are ours to fill.
 
         Raises:
-            BadInputError: code `entry_bad` (no selectors, a foreign trust domain, the id of a person), `selector_bad`, `spiffe_id_bad`.
+            BadInputError: code `entry_bad` (a foreign trust domain, the id of a person), `selector_bad`, `spiffe_id_bad`.
             NotFoundError: code `entry_unknown`, `identity_unknown` (the owner), `blueprint_unknown`.
             RefusedError: code `owner_inactive`.
         """

@@ -14,14 +14,6 @@ class PasskeyCheck(Protocol):
         """`PublicKeyCredentialCreationOptions` as JSON; `known` are the person's credential ids, which are excluded."""
         ...
 
-    def said(self, response: str) -> tuple[bytes, str]:
-        """Which challenge a response says it answers, and the id of the credential (base64url) that it says it is by; nothing is checked by this.
-
-        Raises:
-            BadInputError: code `passkey_bad`.
-        """
-        ...
-
     def registered(self, response: str, challenge: bytes, person: str) -> Passkey:
         """The credential that a registration response proves. Raises RefusedError: code `passkey_refused`; BadInputError: code `passkey_bad`."""
         ...

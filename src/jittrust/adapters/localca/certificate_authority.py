@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from jittrust.core.errors import BadInputError, RefusedError
-from jittrust.core.identity.authority import AuthorityKind, AuthorityState, SigningAuthority
+from jittrust.core.identity.authority import BACKDATED_SECONDS, AuthorityKind, AuthorityState, SigningAuthority
 from jittrust.core.identity.certificates import UNREADABLE
 from jittrust.core.identity.spiffe_id import SpiffeId, TrustDomain
 from jittrust.core.identity.svid import check_x509
@@ -25,8 +25,6 @@ from jittrust.core.units import Instant
 from jittrust.ports.certificate_authority import SignedX509
 from jittrust.ports.key_store import KeyStore
 
-BACKDATED_SECONDS = 10.0
-"""A document is valid from so long before it was made, for clocks that are a little behind."""
 _SERIAL_BYTES = 16
 _MOST_CHAIN = 64 * 1024
 

@@ -33,6 +33,7 @@ from jittrust.core.identity.attest import (
     svid_selectors,
     x509_selectors,
 )
+from jittrust.core.identity.authority import BACKDATED_SECONDS
 from jittrust.core.identity.certificates import MAX_CHAIN, read_certificate
 from jittrust.core.identity.entry import RegistrationEntry
 from jittrust.core.identity.federate import FederatedDomain, accepts
@@ -51,8 +52,6 @@ TOKENS_MOST = 100_000
 MAX_DOCUMENT = 48 * 1024
 RECORDS_AT_ONCE = 20
 """Most refused attestations recorded in a row; after that one each second, with the number left out."""
-ISSUED_BACKDATED_SECONDS = 10.0
-"""Our X.509-SVIDs begin this long before they were issued."""
 _CHALLENGE_BYTES = 32
 _MAX_SIGNATURE = 2048
 _LONGEST_WHY = 200
@@ -245,7 +244,7 @@ class Attestation:
         now = self._parts.clock()
         checked = self._bundles.checked(chain, now)
         self._prove(checked.public_key, request, now)
-        issued = read_certificate(chain[0]).begins + ISSUED_BACKDATED_SECONDS
+        issued = read_certificate(chain[0]).begins + BACKDATED_SECONDS
         return self._of_svid(checked.spiffe_id, issued, now)
 
     def _prove(self, spki: bytes, request: SvidRequest, now: Instant) -> None:

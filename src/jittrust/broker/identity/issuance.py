@@ -48,7 +48,6 @@ PROCESSES_KEPT: Final = 1024
 """For so many processes their documents are remembered until half of their life is over."""
 _BINARY: Final = "unix:sha256:"
 _MATTERS: Final = frozenset({Identity, Blueprint, RegistrationEntry, SigningAuthority, BundleVersion, FederatedDomain})
-_BACK_SECONDS: Final = 10.0  # documents begin a little earlier, for peers whose clock is behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +269,7 @@ class IssuanceBook:
     ) -> tuple[Credentials, RecordBody]:
         now = self._parts.clock()
         ends = Instant(now + (entry.x509_seconds or X509_SECONDS))
-        begins = Instant(max(now - _BACK_SECONDS, authority.begins))
+        begins = Instant(max(now, authority.begins))
         subject = SpiffeId.parse(entry.spiffe_id)
         signed = self._parts.authority.sign_x509(authority, subject, public, begins, ends, entry.dns_names)
         record = {

@@ -16,6 +16,7 @@ from jittrust.broker.state import State
 from jittrust.core.approval import Approval, ApprovalState, ConfirmedBy, question_challenge
 from jittrust.core.errors import BadInputError, JitError, NotFoundError, RefusedError
 from jittrust.core.identity.identity import Identity, IdentityState, Role
+from jittrust.core.identity.passkey_response import said
 from jittrust.core.identity.person import Passkey
 from jittrust.core.model import SubjectKind
 from jittrust.core.units import Instant
@@ -97,7 +98,7 @@ class PasskeyBook:
         person, link = self._newcomer(session, invitation)
         if len(label) > LABEL_MOST or not label.isprintable():
             raise BadInputError("passkey_bad", f"A label has {LABEL_MOST} printable characters at most.")
-        now, (challenge, _) = self._parts.clock(), self._parts.passkeys.said(response)
+        now, (challenge, _) = self._parts.clock(), said(response)
         asked = self._enrolling.take(challenge, now)
         if asked is None or asked.person != person.id or not hmac.compare_digest(asked.invitation, link):
             raise await self._refused("not_asked", person.id, now)
@@ -140,7 +141,7 @@ class PasskeyBook:
     async def sign_in(self, response: str) -> SignedIn:
         """See `Passkeys.sign_in`."""
         await self._state.refresh()
-        now, (challenge, _) = self._parts.clock(), self._parts.passkeys.said(response)
+        now, (challenge, _) = self._parts.clock(), said(response)
         if self._signing_in.take(challenge, now) is None:
             raise await self._refused("not_asked", "", now)
         passkey = await self._checked(response, challenge, now)
@@ -178,7 +179,7 @@ class PasskeyBook:
             return ApprovalProof(person.id)
         if answer.confirmed_by is not ConfirmedBy.PASSKEY:
             raise RefusedError("passkey_required", "A yes needs a passkey.")
-        now, (challenge, _) = self._parts.clock(), self._parts.passkeys.said(answer.assertion)
+        now, (challenge, _) = self._parts.clock(), said(answer.assertion)
         asked = self._approving.take(challenge, now)
         if asked is None or not hmac.compare_digest(question_challenge(approval, asked.nonce), challenge):
             raise await self._refused("another_question", person.id, now, approval=approval.id)
@@ -202,7 +203,7 @@ class PasskeyBook:
         self, response: str, challenge: bytes, now: Instant, person: str = "", approval: str = ""
     ) -> Passkey:
         """The passkey that signed, as it has to be stored; nothing is awaited unless it is refused."""
-        passkey = self._state.of_kind(Passkey).get(self._parts.passkeys.said(response)[1])
+        passkey = self._state.of_kind(Passkey).get(said(response)[1])
         if passkey is None or person not in ("", passkey.person):
             raise await self._refused("credential_unknown", person, now, approval=approval)
         try:

@@ -37,6 +37,8 @@ AUTHORITY_MOVES: Mapping[AuthorityState, frozenset[AuthorityState]] = {
 }
 
 PUBLISHED = frozenset({AuthorityState.PREPARED, AuthorityState.ACTIVE, AuthorityState.OLD, AuthorityState.TAINTED})
+BACKDATED_SECONDS = 10.0
+"""A document is valid from so long before it was made, for peers whose clock is a little behind."""
 TAINT_GRACE_SECONDS = 30.0
 """After a taint, honest workloads have this long to take the documents that were pushed to them; then what it signed is refused here."""
 

@@ -25,7 +25,7 @@ class Selector:
         if (
             not colon
             or not value
-            or not kind.isidentifier()
+            or not (kind.isascii() and kind.isidentifier())
             or not kind.islower()
             or len(text) > MAX_SELECTOR
             or not text.isprintable()
