@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import random
 import signal
 import subprocess
@@ -532,8 +533,9 @@ async def test_dev_needs_nothing_and_says_how_to_reach_it(http: aiohttp.ClientSe
         assert process.stdout is not None
         assert process.stderr is not None
         told = json.loads(process.stdout.readline())
-        assert set(told) == {"url", "console", "mcp", "token"}
-        assert told["console"] is None
+        assert set(told) == {"url", "console", "mcp", "token", "workload"}
+        assert re.fullmatch(r"http://localhost:[0-9]+/console/enrol#[A-Za-z0-9_-]{20,}", told["console"])
+        assert Path(told["workload"]).is_socket()
         assert set(told["mcp"]) == {"mail", "files", "hr", "payments"}
         async with http.get(told["url"] + "/healthz") as response:
             health = await response.json()

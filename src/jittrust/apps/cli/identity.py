@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from jittrust.core.identity.authority import AuthorityKind, AuthorityState, Sign
 from jittrust.core.identity.entry import RegistrationEntry, Selector
 from jittrust.core.identity.federate import EndpointProfile, FederatedDomain
 from jittrust.core.identity.identity import Blueprint, Identity, IdentityState, Role
-from jittrust.core.model import SubjectKind
+from jittrust.core.model import Json, SubjectKind
 from jittrust.core.units import Seconds
 from jittrust.ports.driving import Driving
 from jittrust.ports.identities import IdentityChange, IdentityQuery, IdentityView, NewIdentity
@@ -473,17 +474,16 @@ def issued(
       jittrust identity issued x-3f9c --json
     """
 
-    async def read(driving: Driving) -> list[dict[str, object]]:
+    async def read(driving: Driving) -> list[Mapping[str, Json]]:
         import json
 
-        found: list[dict[str, object]] = []
+        from jittrust.core.identity.issued import issued_by
+
+        found: list[Mapping[str, Json]] = []
         after = 0
         while page := await driving.ledger.entries(after, _LEDGER_PAGE):
             after += len(page)
-            for leaf in page:
-                record = json.loads(leaf)
-                if record.get("kind") == "issuance" and key in (record.get("authority"), record.get("key")):
-                    found.append(record)
+            found += issued_by((json.loads(leaf) for leaf in page), key)
         return found
 
     found = asked(state, read)

@@ -15,10 +15,13 @@ from jittrust.broker.record import milliseconds
 from jittrust.broker.state import State
 from jittrust.core.errors import BadInputError, ConflictError, JitError, NotFoundError, RefusedError
 from jittrust.core.identity.bundle import TrustBundle, read_bundle
+from jittrust.core.identity.entry import RegistrationEntry
 from jittrust.core.identity.federate import EndpointProfile, FederatedDomain, accepts, check_pattern
+from jittrust.core.identity.identity import Identity, IdentityState
 from jittrust.core.identity.spiffe_id import SpiffeId, TrustDomain
 from jittrust.core.units import Instant
 from jittrust.ports.commit import Drop, Keep, Kept, RecordBody
+from jittrust.ports.identities import IdentityChange
 
 REFRESH_LEAST, REFRESH_MOST = 60, 3600
 """Bounds for the refresh hint of a foreign bundle, in seconds: a peer neither drives our traffic nor keeps us from hearing of a revocation."""
@@ -145,7 +148,12 @@ class FederationBook:
             text = (await self._parts.bundle_source.fetch(known)).decode("utf-8", "replace")
             bundle = read_bundle(text, name)
             now_known = self._known(name)
+            if _asked_where(now_known) != _asked_where(known):
+                # What was fetched answers for what was trusted before.
+                raise _changed(name)
             _check_forward(now_known, bundle, text)
+        except ConflictError:
+            raise
         except JitError as error:
             await self._failed(name, error)
             raise
@@ -167,7 +175,28 @@ class FederationBook:
         """See `Federation.end`."""
         await self._state.refresh()
         known = self._known(name)
-        await self._state.change([Drop(known)], [self._record(known, "ended", self._parts.clock(), by)])
+        # First it stops counting, last it is forgotten: whatever fails in between leaves nothing trusted, and ending it again finishes the work.
+        cut = replace(known, url="", accepts=(), bundle="", revision=known.revision + 1)
+        await self._state.change([Keep(cut)], [self._record(known, "ended", self._parts.clock(), by)])
+        for identity in self._came_from(name):
+            await self._identities.change(
+                identity, IdentityChange(to=IdentityState.SUSPENDED, why="federation_ended", by=by)
+            )
+        left = self._known(name)
+        if left.bundle or left.accepts:
+            raise _changed(name)
+        await self._state.change([Drop(left)], [])
+
+    def _came_from(self, name: str) -> Sequence[str]:
+        """Identities that are given to SVIDs of a domain and count now."""
+        whole, one = f"svid:trust-domain:{name}", f"svid:id:{TrustDomain(name).uri}/"
+        given = {
+            entry.spiffe_id
+            for entry in self._state.of_kind(RegistrationEntry).values()
+            if any(selector == whole or selector.startswith(one) for selector in entry.selectors)
+        }
+        known = self._state.of_kind(Identity)
+        return sorted(i for i in given if i in known and known[i].state in (IdentityState.ACTIVE, IdentityState.STALE))
 
     # ---- bits --------------------------------------------------------------------------------------------------------------------------------
 
@@ -263,6 +292,14 @@ def _same(known: FederatedDomain, bundle: TrustBundle, text: str) -> bool:
 
 def _refresh_seconds(bundle: TrustBundle) -> int:
     return max(REFRESH_LEAST, min(REFRESH_MOST, bundle.refresh_hint or REFRESH_USUAL))
+
+
+def _asked_where(domain: FederatedDomain) -> tuple[str, str, str, float]:
+    return domain.url, domain.profile, domain.endpoint_id, domain.created
+
+
+def _changed(name: str) -> ConflictError:
+    return ConflictError("federation_changed", f"{name} was changed meanwhile.", "Look at it, then try again.")
 
 
 def _bad(why: str) -> BadInputError:
