@@ -299,7 +299,7 @@ def _asked_where(domain: FederatedDomain) -> tuple[str, str, str, float]:
 
 
 def _changed(name: str) -> ConflictError:
-    return ConflictError("federation_changed", f"{name} was changed meanwhile.", "Look at it, then try again.")
+    return ConflictError("stale_revision", f"{name} was changed meanwhile.", "Look at it, then try again.")
 
 
 def _bad(why: str) -> BadInputError:
