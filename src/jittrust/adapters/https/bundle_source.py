@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiohttp import ClientResponse
+    from aiohttp.connector import Connection
 
 MAX_BUNDLE: Final = 1 << 20
 """Largest bundle that is read, in bytes."""
@@ -39,6 +40,7 @@ class HttpsBundleSource:
             ClientConnectorCertificateError,
             ClientConnectorSSLError,
             ClientError,
+            ClientResponse,
             ClientSession,
             DummyCookieJar,
             TCPConnector,
@@ -49,17 +51,31 @@ class HttpsBundleSource:
         connector = TCPConnector(
             resolver=guarded_resolver(), ssl=_context(domain), force_close=True, use_dns_cache=False
         )
+        shown: list[tuple[bytes, ...]] = []
+
+        class WitnessedResponse(ClientResponse):
+            """Looks at who answers while the connection is certainly there: a short answer lets go of it as soon as it has come."""
+
+            async def start(self, connection: Connection) -> ClientResponse:
+                tls = None if connection.transport is None else connection.transport.get_extra_info("ssl_object")
+                shown.append(() if tls is None else _chain(tls))
+                return await super().start(connection)
+
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         try:
             async with (
                 asyncio.timeout(TIMEOUT_S),
                 ClientSession(
-                    connector=connector, cookie_jar=DummyCookieJar(), trust_env=False, auto_decompress=False
+                    connector=connector,
+                    cookie_jar=DummyCookieJar(),
+                    trust_env=False,
+                    auto_decompress=False,
+                    response_class=WitnessedResponse,
                 ) as session,
                 session.get(domain.url, headers=headers, allow_redirects=False) as answer,
             ):
                 if domain.profile is EndpointProfile.HTTPS_SPIFFE:
-                    self._check_peer(domain, answer)
+                    self._check_peer(domain, shown[-1])
                 return await _body(domain, answer)
         except TimeoutError:
             raise _unreachable(domain, f"no answer within {TIMEOUT_S:.0f} s") from None
@@ -68,13 +84,10 @@ class HttpsBundleSource:
         except (ClientError, OSError, ValueError) as error:
             raise _unreachable(domain, f"it cannot be asked ({type(error).__name__})") from None
 
-    def _check_peer(self, domain: FederatedDomain, answer: ClientResponse) -> None:
-        """Who answered, before a byte of the answer is read."""
-        transport = None if answer.connection is None else answer.connection.transport
-        tls = None if transport is None else transport.get_extra_info("ssl_object")
-        if tls is None:
+    def _check_peer(self, domain: FederatedDomain, chain: tuple[bytes, ...]) -> None:
+        """Who answered, before a byte of the bundle is read."""
+        if not chain:
             raise _untrusted(domain, "the connection is gone before it could be looked at")
-        chain = _chain(tls)
         roots = {domain.id: read_bundle(domain.bundle, domain.id).x509}
         try:
             checked = check_x509(chain, roots, self._clock())
