@@ -152,7 +152,7 @@ async def test_a_sign_in_assertion_approves_nothing() -> None:
         ("key", Authenticator().key),
         ("credential", Authenticator().credential),
     ],
-    ids=str,
+    ids=["origin", "plain-origin", "place", "no-person", "nobody", "frame", "key", "credential"],
 )
 async def test_an_assertion_of_another_origin_place_or_key_or_without_its_person_approves_nothing(
     name: str, value: object
