@@ -177,7 +177,7 @@ async def test_t19_other_spellings_of_the_metadata_address_are_not_asked(source:
 # ---- what is answered -----------------------------------------------------------------------------------------------------------------------
 
 ANSWERS = {
-    "a redirect": served("", "Location: https://127.0.0.1:1/stolen", status="302 Found"),
+    "a redirect": served("", "Location: /elsewhere", status="302 Found"),
     "a lasting redirect": served("", "Location: http://169.254.169.254/", status="308 Permanent Redirect"),
     "a redirect with a bundle": served(BUNDLE, "Location: https://evil.test/", status="301 Moved Permanently"),
     "not found": served(BUNDLE, status="404 Not Found"),
