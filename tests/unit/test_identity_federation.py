@@ -268,3 +268,11 @@ async def test_what_the_old_address_answers_does_not_count_for_the_new_one(there
     with pytest.raises(ConflictError):
         await fetching
     assert there.book.bundles()[TWO].sequence == 5
+
+
+async def test_a_new_pin_of_a_known_domain_is_compared_before_it_is_written_down(there: Federating) -> None:
+    first = await there.pinned(bundle())
+    with pytest.raises(RefusedError) as refused:
+        await there.book.federate(FederatedDomain(TWO, "https://two.test/b", WEB, pinned="0" * 64), "ada")
+    assert refused.value.code == "bundle_pin_mismatch"
+    assert await there.book.list() == [first]

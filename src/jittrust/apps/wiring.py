@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from jittrust.apps.settings import Settings
 
 DATABASE = "jittrust.db"
+_LOG = logging.getLogger(__name__)
 _TEND_EVERY = 1.0  # seconds
 
 
@@ -260,7 +262,11 @@ async def _tended(broker: Broker) -> AsyncIterator[None]:
     async def forever() -> None:
         while True:
             await asyncio.sleep(_TEND_EVERY)
-            await broker.tend()
+            try:
+                await broker.tend()
+            except Exception:  # noqa: BLE001 - whatever it is, it is logged and tried again
+                # A fault of ours in one part must not keep the others from being tended for ever.
+                _LOG.exception("tending failed")
 
     tending = asyncio.create_task(forever())
     try:

@@ -110,7 +110,9 @@ class FederationBook:
         await self._state.refresh()
         known = self._state.of_kind(FederatedDomain).get(domain.id)
         text = domain.bundle or (known.bundle if known else "")
-        if not text:
+        # A pin that is new is compared, also where the domain is known: what is written down was checked.
+        pinned = not domain.bundle and bool(domain.pinned) and (known is None or domain.pinned != known.pinned)
+        if pinned or not text:
             raw = await self._parts.bundle_source.fetch(domain)
             if not hmac.compare_digest(hashlib.sha256(raw).hexdigest(), domain.pinned):
                 raise RefusedError(
@@ -123,7 +125,7 @@ class FederationBook:
         now = self._parts.clock()
         # Fetching took a while: what is stored now counts.
         known = self._state.of_kind(FederatedDomain).get(domain.id)
-        if known is not None and domain.bundle:
+        if known is not None and (domain.bundle or pinned):
             _check_forward(known, bundle, text)
         made = replace(
             domain,
