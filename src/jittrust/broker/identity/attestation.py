@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 from collections import OrderedDict
@@ -122,7 +121,7 @@ class Attestation:
     async def challenge(self) -> str:
         """See `Issuance.challenge`. At most 10,000 wait to be used; of more the oldest go."""
         now = self._parts.clock()
-        made = base64.urlsafe_b64encode(self._parts.random(_CHALLENGE_BYTES)).rstrip(b"=").decode("ascii")
+        made = jws.encode(self._parts.random(_CHALLENGE_BYTES)).decode("ascii")
         self._challenges[made] = Instant(now + CHALLENGE_SECONDS)
         while len(self._challenges) > CHALLENGES_MOST:
             self._challenges.popitem(last=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hmac
 import re
 from collections.abc import Collection, Sequence
@@ -14,6 +13,7 @@ from jittrust.broker.identity.parts import IdentityParts
 from jittrust.broker.record import milliseconds
 from jittrust.broker.state import State
 from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
+from jittrust.core.grant import jws
 from jittrust.core.identity.entry import JoinToken, RegistrationEntry, Selector
 from jittrust.core.identity.identity import Blueprint, Identity
 from jittrust.core.identity.match import EntryIndex
@@ -172,7 +172,7 @@ class EnrolmentBook:
         known = self._state.of_kind(RegistrationEntry).get(entry)
         if known is None:
             raise _unknown(entry)
-        token = base64.urlsafe_b64encode(self._parts.random(TOKEN_BYTES)).rstrip(b"=").decode("ascii")
+        token = jws.encode(self._parts.random(TOKEN_BYTES)).decode("ascii")
         made = JoinToken(self._hash(token), entry, Instant(now + life), created=now, by=by)
         ended = islice((one for one in self._state.of_kind(JoinToken).values() if one.expires <= now), _SWEEP)
         writes: list[Write] = [Keep(made), *(Drop(one) for one in ended)]

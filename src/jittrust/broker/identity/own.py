@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -71,15 +72,9 @@ class OwnDocuments:
         self._held = OwnDocument(
             str(who),
             signed.serial,
-            b"".join(_pem(der) for der in signed.chain),
+            "".join(ssl.DER_cert_to_PEM_cert(der) for der in signed.chain).encode("ascii"),
             key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
             signer.id,
             Instant(now + (signed.expires - now) / 2),
         )
         return self._held
-
-
-def _pem(der: bytes) -> bytes:
-    body = base64.encodebytes(der).replace(b"\n", b"")
-    lines = [body[at : at + 64] for at in range(0, len(body), 64)]
-    return b"\n".join((b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hmac
 import re
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from jittrust.broker.identity.parts import IdentityParts
 from jittrust.broker.record import milliseconds
 from jittrust.broker.state import State
 from jittrust.core.errors import BadInputError, RefusedError, UnavailableError
+from jittrust.core.grant import jws
 from jittrust.core.identity.identity import Identity, IdentityState, Role
 from jittrust.core.identity.person import OneTimeLink, Passkey, SignIn
 from jittrust.core.model import Json, SubjectKind
@@ -150,7 +150,7 @@ class PeopleBook:
 
     def secret(self) -> str:
         """A fresh secret for a link, a cookie or a login: 32 random bytes, base64url."""
-        return base64.urlsafe_b64encode(self._parts.random(32)).rstrip(b"=").decode()
+        return jws.encode(self._parts.random(32)).decode("ascii")
 
     def keyed(self, purpose: str, secret: str) -> str:
         """Under which id a secret is kept: its keyed hash, another one for each purpose."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hmac
 import re
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from jittrust.broker.identity.parts import IdentityParts
 from jittrust.broker.record import milliseconds
 from jittrust.broker.state import State
 from jittrust.core.errors import BadInputError, JitError, NotFoundError
+from jittrust.core.grant import jws
 from jittrust.core.identity.attest import EvidenceKind, TrustedIssuer
 from jittrust.core.identity.certificates import read_roots
 from jittrust.core.identity.directory import DirectoryToken
@@ -90,7 +90,7 @@ class SourceBook:
             raise _bad("a name has a-z 0-9 . _ -, at most 64")
         await self._state.refresh()
         now = self._parts.clock()
-        token = base64.urlsafe_b64encode(self._parts.random(_TOKEN_BYTES)).rstrip(b"=").decode("ascii")
+        token = jws.encode(self._parts.random(_TOKEN_BYTES)).decode("ascii")
         digest = hmac.digest(self._parts.hash_key, b"scim:" + token.encode("ascii"), "sha256").hex()
         made = DirectoryToken(digest, name, token[-4:], now, by)
         before = [one for one in self._state.of_kind(DirectoryToken).values() if one.name == name]
