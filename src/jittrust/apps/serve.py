@@ -273,7 +273,8 @@ async def opened(
             scheme = "http" if tls is None else "https"
             url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
             origin = settings.listen.public_url or f"{scheme}://localhost:{port}"
-            wired = await stack.enter_async_context(open_broker(state, settings, origin))
+            known = settings.listen.public_url or url
+            wired = await stack.enter_async_context(open_broker(state, settings, origin, known))
             local = LocalFace(wired.driving)
             await local.open(wire.socket_path(state))
             stack.push_async_callback(local.close)
@@ -284,7 +285,7 @@ async def opened(
                 tokens,
                 person(),
                 servers,
-                url,
+                known,
                 limits=HttpLimits(body_bytes=settings.listen.max_message_bytes, sessions=settings.listen.max_sessions),
                 gate=GateSettings(
                     "",
@@ -298,7 +299,7 @@ async def opened(
             app = HostGuard(
                 Paths(
                     mcp,
-                    PresentationCheck(tokens, url),
+                    PresentationCheck(tokens, known),
                     tuple(servers),
                     wired,
                     ClaudeCodeHook(wired.driving.missions, person(), hook_token(state)),
@@ -330,7 +331,7 @@ async def opened(
             )
             log.info("ready", url=url, servers=sorted(servers), state=str(state))
             console = await first_page(wired)
-            told = Serving(url, {name: f"{url}/mcp/{name}" for name in servers}, token, console, str(workload))
+            told = Serving(url, {name: f"{known}/mcp/{name}" for name in servers}, token, console, str(workload))
             yield StoppableServer(config), mcp, listener, told
 
 

@@ -62,7 +62,7 @@ class Wired:
 
     Attributes:
         driving: what may be asked of it; inner: what only faces in this process may ask.
-        issuer: `iss` of its access tokens, the same for the life of the state.
+        issuer: URL under which clients know it, `iss` of its tokens.
         trust_domain: of its SPIFFE IDs.
         token_keys: public keys of access tokens by `kid`.
         clock: its time.
@@ -120,6 +120,18 @@ def origin_of(settings: Settings | None) -> str:
         return "http://localhost:8750"
     tls = settings.listen.tls_certificate is not None
     return settings.listen.public_url or f"{'https' if tls else 'http'}://localhost:{settings.listen.port}"
+
+
+def issuer_of(settings: Settings | None) -> str:
+    """URL under which clients know this server: `iss` of its tokens, and what its resources are below.
+
+    Not the origin of its pages: that must be a name, for passkeys are bound to it, and this may be an address.
+    """
+    if settings is None:
+        return "http://127.0.0.1:8750"
+    scheme = "http" if settings.listen.tls_certificate is None else "https"
+    host = settings.listen.host
+    return settings.listen.public_url or f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.listen.port}"
 
 
 def key_store(state: Path, settings: Settings | None) -> KeyStore:
@@ -184,8 +196,12 @@ def offline_identity(
 
 
 @contextlib.asynccontextmanager
-async def open_broker(state: Path, settings: Settings | None = None, origin: str = "") -> AsyncIterator[Wired]:
+async def open_broker(
+    state: Path, settings: Settings | None = None, origin: str = "", issuer: str = ""
+) -> AsyncIterator[Wired]:
     """Open the broker of a state folder; at the end of the block everything queued is durable and the folder is free again.
+
+    `origin` and `issuer` are what a server that listens somewhere else than its settings say puts in their place.
 
     Raises:
         UnavailableError: code `broker_running` (another broker works on this state), or the store or the keys cannot be used.
@@ -210,7 +226,7 @@ async def open_broker(state: Path, settings: Settings | None = None, origin: str
             deadline_s=deadline_of(settings),
         )
         kid = hashlib.sha256(public).hexdigest()[:16]
-        issuer = f"urn:{ledger_origin.replace('/', ':')}"
+        issuer = issuer or issuer_of(settings)
         try:
             identity = identity_parts(
                 trust_domain=trust_domain_of(settings, kid),

@@ -24,7 +24,16 @@ from jittrust.broker.identity.passkeys import PasskeyBook
 from jittrust.broker.identity.people import PeopleBook
 from jittrust.broker.identity.sources import SourceBook
 from jittrust.broker.missions import MissionBook
+from jittrust.broker.oauth.clients import ClientBook
+from jittrust.broker.oauth.consents import ConsentBook
+from jittrust.broker.oauth.parts import OAuthParts
+from jittrust.broker.oauth.renewals import RenewalBook
+from jittrust.broker.oauth.server import ServerBook
+from jittrust.broker.oauth.status import StatusBook
+from jittrust.broker.oauth.transactions import TransactionBook
 from jittrust.broker.registry import ToolRegistry
+from jittrust.broker.responses import ResponseBook
+from jittrust.broker.search import SearchBook
 from jittrust.broker.state import State
 from jittrust.core.errors import JitError
 from jittrust.core.rules import Rules
@@ -51,6 +60,21 @@ class _Ledger:
 
     async def public_key(self) -> str:
         return self.vkey
+
+
+def _oauth_parts(issuer: str, secrets: BrokerSecrets, identity: IdentityParts) -> OAuthParts:
+    return OAuthParts(
+        issuer=issuer,
+        origin=issuer,
+        kid=secrets.token_kid,
+        sign=secrets.sign_token,
+        keys={},
+        hash_key=identity.hash_key,
+        random=identity.random,
+        rules=identity.rules,
+        clock=identity.clock,
+        new_id=identity.new_id,
+    )
 
 
 class Tended(Protocol):
@@ -96,6 +120,7 @@ class Broker:
         issuer: str,
         identity: IdentityParts,
         *,
+        oauth: OAuthParts | None = None,
         observe: bool = False,
     ) -> Broker:
         """Load what is stored and go on from there.
@@ -112,12 +137,14 @@ class Broker:
             new_id: makes a unique name with the given prefix.
             issuer: `iss` of access tokens.
             identity: what the identity layer needs from outside.
+            oauth: what the authorization server needs from outside; None = what follows from the rest, with nothing fetched from anywhere.
             observe: record every verdict and stop nothing but hard refusals.
 
         Raises:
             UnavailableError: the store cannot be read.
         """
         state = State(store, await store.load())
+        oauth = oauth or _oauth_parts(issuer, secrets, identity)
         grants = GrantBook(state, rules, secrets, issuer, clock, new_id)
         missions = MissionBook(state, grants, pin, rules, clock, new_id)
         identities = IdentityBook(state, grants, missions, identity)
@@ -145,11 +172,31 @@ class Broker:
             federation=federation,
             people=people,
             sources=sources,
+            responses=ResponseBook(state, pin, clock),
+            searches=SearchBook(state, gather, rules, clock),
         )
+        clients = ClientBook(state, identities, bundles, oauth)
+        consents = ConsentBook(state, clients, missions, approvals, people, passkeys, oauth)
+        renewals = RenewalBook(state, grants, oauth)
+        transactions = TransactionBook(state, identity.trust_domain, oauth)
         inner = InProcess(
             issuance=IssuanceBook(state, identities, enrolment, authorities, bundles, sources, identity),
             passkeys=passkeys,
             directory=DirectoryBook(state, identities, identity),
+            authorization=ServerBook(
+                state,
+                clients,
+                consents,
+                grants,
+                renewals,
+                transactions,
+                identities,
+                sources,
+                identity.token_keys,
+                oauth,
+            ),
+            consents=consents,
+            tokens=StatusBook(state, clients, grants, renewals, oauth),
         )
         return cls(
             driving, inner, state, store, (authorities, federation, people), OwnDocuments(state, authorities, identity)

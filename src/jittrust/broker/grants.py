@@ -22,7 +22,7 @@ from jittrust.core.rules import Rules
 from jittrust.core.scoring.trust import counted, opening
 from jittrust.core.units import Gas, Instant
 from jittrust.ports.commit import MoveGrant, OpenGrant, PutLane, RecordBody, Write
-from jittrust.ports.grants import IssuedGrant, NewGrant
+from jittrust.ports.grants import ChildGrant, IssuedGrant, NewGrant
 
 # A grant whose end is this near is replaced before the call, so that a call that was let out does not outlive it (seconds).
 _RENEW_WITHIN = 1.0
@@ -187,6 +187,10 @@ class GrantBook:
             )
             lane = fresh
         return self._issued(known, lane)
+
+    async def delegate(self, child: ChildGrant, shown: Shown | None) -> IssuedGrant:
+        """See `Grants.delegate`."""
+        raise NotImplementedError
 
     async def open_lane(self, shown: Shown) -> tuple[int, str, str]:
         """See `Grants.open_lane`."""

@@ -36,6 +36,7 @@ class ApprovalKind(StrEnum):
     TOOL_DEFINITION = "tool_definition"  # a new or changed definition, bound to its hash
     SUSPENSION = "suspension"  # may a suspended mission go on
     AUTHORITY = "authority"  # proposed entries of a mission's map
+    MISSION = "mission"  # a mission that an agent asks for (OAuth consent, CIBA); bound to the request and everything shown with it
 
 
 class ConfirmedBy(StrEnum):

@@ -20,7 +20,11 @@ from jittrust.core.identity.identity import Blueprint, Identity
 from jittrust.core.identity.person import OneTimeLink, Passkey, SignIn
 from jittrust.core.mission.mission import Mission
 from jittrust.core.model import Json
+from jittrust.core.oauth.client import OAuthClient
+from jittrust.core.oauth.renewal import Renewal
+from jittrust.core.oauth.request import AuthorizationRequest
 from jittrust.core.response.session import Standing
+from jittrust.core.response.stop import Stop
 from jittrust.core.units import Gas, Instant
 
 RecordBody: TypeAlias = Mapping[str, Json]
@@ -32,7 +36,9 @@ class SpendPass:
     """Retire the live pass of a lane, put its successor in place, debit the grant. The one conditional write.
 
     Holds only if the lane is open, its `seq` is still `seq`, the grant has `gas_left >= price`, and, when `goes_out` (the call will be
-    forwarded), grant and mission are active. A refused call (`goes_out` False) debits `min(price, gas_left)`.
+    forwarded), grant, every grant of its `path` and mission are active, and `uses_left` is None or >= 1 (it goes down by one).
+    A refused call (`goes_out` False) debits `min(price, gas_left)`. `entry`: the entry of the grant's own authority that covers a call that goes
+    out (empty: it has none of its own); where it has `uses_left`, that must be >= 1 and goes down by one.
     """
 
     grant: str
@@ -43,6 +49,7 @@ class SpendPass:
     price: Gas
     at: Instant
     goes_out: bool
+    entry: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,11 @@ class PutMission:
 
 @dataclass(frozen=True, slots=True)
 class OpenGrant:
-    """Store a new grant with lane 0. Holds only if no grant has this id, nor this (mission, request) when request is not empty."""
+    """Store a new grant with lane 0. Holds only if no grant has this id, nor this (mission, request) when request is not empty.
+
+    A grant with a `path` is carved from the last of it: that parent and all before it must be active, and the parent's `gas_left` goes down by the
+    child's `gas_limit` (and its `uses_left`, where it has one, by the child's `uses_limit`), which must be there. Nothing of it ever comes back.
+    """
 
     grant: Grant
     lane: Lane
@@ -129,8 +140,12 @@ Kept: TypeAlias = (
     | DirectoryGroup
     | DirectoryToken
     | TrustedIssuer
+    | OAuthClient
+    | AuthorizationRequest
+    | Renewal
+    | Stop
 )
-"""A value of the identity layer: stored whole under its `id`, with a `revision`."""
+"""A value of the identity layer, of OAuth or of the kill switch: stored whole under its `id`, with a `revision`."""
 
 KEPT: Mapping[str, type[Kept]] = {
     "identity": Identity,
@@ -147,6 +162,10 @@ KEPT: Mapping[str, type[Kept]] = {
     "directory_group": DirectoryGroup,
     "directory_token": DirectoryToken,
     "trusted_issuer": TrustedIssuer,
+    "oauth_client": OAuthClient,
+    "authorization_request": AuthorizationRequest,
+    "renewal": Renewal,
+    "stop": Stop,
 }
 """Every kind of them by the name under which it is stored; a name is never used for another kind."""
 KIND_OF: Mapping[type[Kept], str] = {kind: name for name, kind in KEPT.items()}
@@ -229,7 +248,8 @@ class Commit(Protocol):
 
         Raises:
             PassSupersededError: a `SpendPass` or `PutLane` lost: the seq is not the live one, or the lane is closed.
-            GasExhaustedError: a `SpendPass` that goes out costs more than is left.
+            GasExhaustedError: a `SpendPass` that goes out costs more than is left, or an `OpenGrant` takes more than its parent has (code
+                `gas_exhausted`); no use is left (code `uses_exhausted`).
             ConflictError: code `stale_generation` (PutMission), `stale_revision` (Keep, Drop),
                 `grant_exists` (OpenGrant), `not_active` (goes out without an active grant and mission).
             FencedError: another broker has taken over.

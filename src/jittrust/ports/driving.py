@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from jittrust.ports.approvals import Approvals
 from jittrust.ports.authorities import Authorities
+from jittrust.ports.authorization_server import AuthorizationServer
 from jittrust.ports.bundles import Bundles
+from jittrust.ports.consents import Consents
 from jittrust.ports.decision_point import DecisionPoint
 from jittrust.ports.directory import Directory
 from jittrust.ports.enrolment import Enrolment
@@ -19,6 +21,9 @@ from jittrust.ports.missions import Missions
 from jittrust.ports.passkeys import Passkeys
 from jittrust.ports.people import People
 from jittrust.ports.registry import Registry
+from jittrust.ports.responses import Responses
+from jittrust.ports.searches import Searches
+from jittrust.ports.token_status import TokenStatus
 from jittrust.ports.trusted_sources import TrustedSources
 
 
@@ -39,6 +44,8 @@ class Driving:
     federation: Federation
     people: People
     sources: TrustedSources
+    responses: Responses
+    searches: Searches
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +55,6 @@ class InProcess:
     issuance: Issuance
     passkeys: Passkeys
     directory: Directory
+    authorization: AuthorizationServer
+    consents: Consents
+    tokens: TokenStatus

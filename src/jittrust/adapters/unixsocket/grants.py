@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jittrust.adapters.unixsocket.connection import LocalConnection
 from jittrust.core.grant.grant import Grant, Shown
-from jittrust.ports.grants import IssuedGrant, NewGrant
+from jittrust.ports.grants import ChildGrant, IssuedGrant, NewGrant
 
 
 class SocketGrants:
@@ -22,6 +22,10 @@ class SocketGrants:
 
     async def open_lane(self, shown: Shown) -> tuple[int, str, str]:
         told: tuple[int, str, str] = await self._connection.call("grants.open_lane", shown=shown)
+        return told
+
+    async def delegate(self, child: ChildGrant, shown: Shown | None) -> IssuedGrant:
+        told: IssuedGrant = await self._connection.call("grants.delegate", child=child, shown=shown)
         return told
 
     async def list(self, mission: str = "") -> Sequence[Grant]:

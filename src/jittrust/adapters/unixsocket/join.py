@@ -23,6 +23,8 @@ from jittrust.adapters.unixsocket.ledger_view import SocketLedgerView
 from jittrust.adapters.unixsocket.missions import SocketMissions
 from jittrust.adapters.unixsocket.people import SocketPeople
 from jittrust.adapters.unixsocket.registry import SocketRegistry
+from jittrust.adapters.unixsocket.responses import SocketResponses
+from jittrust.adapters.unixsocket.searches import SocketSearches
 from jittrust.adapters.unixsocket.trusted_sources import SocketTrustedSources
 from jittrust.core.errors import UnavailableError
 from jittrust.ports import wire
@@ -76,6 +78,8 @@ def driving_of(connection: LocalConnection) -> Driving:
         enrolment=SocketEnrolment(connection),
         bundles=SocketBundles(connection),
         authorities=SocketAuthorities(connection),
+        responses=SocketResponses(connection),
+        searches=SocketSearches(connection),
     )
 
 

@@ -37,7 +37,10 @@ _WAITING = frozenset({"approvals.wait", "registry.changed"})
 # is a descendant of the agent's process by nature, and is recorded as what it is.
 _FOR_PEOPLE = frozenset(
     {
-        *("missions.start", "missions.change", "missions.say", "grants.open", "grants.revoke"),
+        *("missions.start", "missions.change", "missions.say", "grants.open", "grants.delegate", "grants.revoke"),
+        *("responses.stop", "responses.lift"),
+        # What would be decided, asked without paying for it, would be an oracle.
+        *("searches.judge", "searches.subjects", "searches.resources", "searches.actions"),
         *("identities.enrol", "identities.change", "identities.draw"),
         *("enrolment.put", "enrolment.remove", "enrolment.invite"),
         *("authorities.prepare", "authorities.activate", "authorities.taint", "authorities.revoke"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jittrust.core.authority.map import AuthorityMap
 from jittrust.core.grant.states import GrantState
 from jittrust.core.units import Gas, Instant
 
@@ -45,6 +46,15 @@ class Grant:
         lanes: how many lanes may be open at once, >= 1; part of the authority.
         issued, expires: from when, until when.
         request: idempotency key under which it was asked for.
+        client: OAuth client that asked for it; empty = the agent itself.
+        x5t: SHA-256 thumbprint of the client certificate it is bound to (RFC 8705 §3.1), base64url; empty = to none. Its passes are kept by the
+            enforcement point.
+        path: the grants it was carved from, the root of the family first; empty for a root. It takes calls only while all of them are in force:
+            ending one ends everything below it at once.
+        authority: what this grant may do, inside its mission's map; None = whatever the mission's map allows.
+        uses_left, uses_limit: calls that may still go out; None = not limited by number.
+        may_act: agents that may take a part of this grant by showing its token and their own credential (RFC 8693 §4.4).
+        status: its place in the Token Status List; -1 = in none.
     """
 
     id: str
@@ -62,6 +72,19 @@ class Grant:
     issued: Instant
     expires: Instant
     request: str = ""
+    client: str = ""
+    x5t: str = ""
+    path: tuple[str, ...] = ()
+    authority: AuthorityMap | None = None
+    uses_left: int | None = None
+    uses_limit: int | None = None
+    may_act: tuple[str, ...] = ()
+    status: int = -1
+
+    @property
+    def parent(self) -> str:
+        """The grant it was carved from; empty for a root."""
+        return self.path[-1] if self.path else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +121,9 @@ class Shown:
 
     `binding` GATEWAY means the enforcement point keeps the chain: `presented` is None and the broker uses the live pass itself; the grant is
     then named by `grant` (bearer token) or found through `attachment` (a stdio enforcement point: the current grant of its person's mission).
-    `presented` is the nonce as it came (None when the proof carried none). `iat` is the proof's issue time, `jti` its id.
+    `presented` is the nonce as it came (None when the proof carried none). `iat` is the proof's issue time, `jti` its id. `x5t` is the thumbprint
+    of the client certificate of the connection, empty without one. `narrowing` is a token that narrows the grant without the broker
+    (`ports.attenuation`), its signatures checked and its conditions not yet; empty without one.
     """
 
     binding: PassBinding
@@ -108,6 +133,8 @@ class Shown:
     jti: str = ""
     jkt: str = ""
     attachment: str = ""
+    x5t: str = ""
+    narrowing: str = ""
 
 
 class PassStanding(StrEnum):

@@ -1,0 +1,1 @@
+"""The authorization server: clients, requests in front of people, tokens, their status."""
