@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from jittrust.broker.identity.index import IdentityIndex
+from jittrust.broker.responses import StopIndex
 from jittrust.broker.state import State
 from jittrust.core.approval import Approval, ApprovalState
 from jittrust.core.authority.pin import PinState
@@ -46,6 +47,7 @@ class Gather:
         self._policy = policy
         self._rules = rules
         self._identities = IdentityIndex.of(state)
+        self._stops = StopIndex.of(state)
 
     def facts(
         self,
@@ -62,8 +64,9 @@ class Gather:
         `observed`: the enforcement point that asks only observes, whatever the mission says.
         """
         server, _, name = ask.resource.id.partition("/")
+        stop = self._stops.reaching(ask.subject.id, grant.mission, grant)
         if mission is None:
-            return Facts(None, grant, presentation, None, server, None, None, PolicyAnswer(), None, None)
+            return Facts(None, grant, presentation, None, server, None, None, PolicyAnswer(), None, None, stop=stop)
         standing = self._state.standings.get(mission.id) or Standing(opening(self._rules.trust), SessionState.NORMAL)
         who = self._identities.agent_standing(agent_of(ask, grant))
         person = self._identities.person_standing(mission.person)
@@ -81,6 +84,7 @@ class Gather:
                 None,
                 identity=who,
                 person=person,
+                stop=stop,
             )
         tool, pin = self._tool(ask, server, name)
         memory = self._state.memory(mission.id)
@@ -124,6 +128,7 @@ class Gather:
             speed=Unit(min(1.0, len(memory.recent) / _FULL_SPEED)),
             identity=who,
             person=person,
+            stop=stop,
         )
 
     def _concerns(self, mission: Mission, server: str) -> bool:
@@ -206,8 +211,7 @@ class Gather:
 
 def agent_of(ask: Evaluation, grant: Grant) -> str:
     """Whose call it is: the grant's agent; behind the grant that a mission's own enforcement points share, who they say it is."""
-    shared = grant.binding is PassBinding.GATEWAY and not grant.server and not grant.request
-    return ask.subject.id if shared else grant.agent
+    return ask.subject.id if grant.shared else grant.agent
 
 
 def _hints(hints: ToolAnnotations) -> dict[str, bool]:

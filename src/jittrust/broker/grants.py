@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from jittrust.broker.identity.index import IdentityIndex, check_active
 from jittrust.broker.record import grant_record, pass_record
+from jittrust.broker.responses import check_not_stopped
 from jittrust.broker.state import State
 from jittrust.core.errors import BadInputError, NotFoundError, PassSupersededError, RefusedError
 from jittrust.core.grant import lanes, passes
@@ -144,6 +145,7 @@ class GrantBook:
                 "There is no mission to issue a grant for.",
                 "State a goal: jittrust mission start --goal TEXT.",
             )
+        check_not_stopped(self._state, new.agent, mission.id)
         check_active(self._identities.agent_standing(new.agent))
         check_active(self._identities.person_standing(mission.person))
         if new.request:

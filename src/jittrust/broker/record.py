@@ -12,6 +12,7 @@ from jittrust.core.grant.grant import Grant, Lane, Shown
 from jittrust.core.intent.origin import ArgumentOrigin
 from jittrust.core.mission.mission import Mission
 from jittrust.core.model import Evaluation, IntentFactors, Json, Reading, Verdict
+from jittrust.core.response.stop import Stop
 from jittrust.core.units import Instant
 from jittrust.ports.commit import RecordBody
 from jittrust.ports.decision_point import Outcome
@@ -230,4 +231,18 @@ def _entry(entry: AuthorityEntry) -> Json:
         "state": entry.state,
         "approved_by": entry.approved_by,
         "why": entry.why,
+    }
+
+
+def stop_record(stop: Stop, what: str, at: Instant) -> RecordBody:
+    """A pull of the kill switch, or its end."""
+    return {
+        "kind": "stop",
+        "at": milliseconds(at),
+        "what": what,
+        "stop": stop.id,
+        "scope": stop.scope,
+        "target": stop.target,
+        "why": stop.why,
+        "by": stop.by,
     }

@@ -38,6 +38,7 @@ from jittrust.core.policy import PolicyAnswer
 from jittrust.core.reasons import AGENT_NEXT, REASONS, AgentCode
 from jittrust.core.response.ladder import respond
 from jittrust.core.response.session import SessionState, Standing
+from jittrust.core.response.stop import Stop
 from jittrust.core.rules import Rules
 from jittrust.core.scoring.context import fit
 from jittrust.core.scoring.price import price, refusal_price
@@ -69,6 +70,7 @@ class Facts:
         speed: how fast calls follow each other; None = could not be measured.
         identity: how the agent stands in the registry; None = it is no identity of the registry and claims none. `person`: likewise, whose
             mission it is.
+        stop: the pull of the kill switch that reaches this call; None = none does.
     """
 
     mission: Mission | None
@@ -92,6 +94,7 @@ class Facts:
     speed: Unit | None = None
     identity: IdentityStanding | None = None
     person: IdentityStanding | None = None
+    stop: Stop | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +231,16 @@ def _price(case: _Case) -> Gas:
 
 
 # ---- 3. hard refusals ---------------------------------------------------------------------------------------------------------------------
+
+
+def _stopped(case: _Case) -> bool:
+    stop = case.facts.stop
+    if stop is None:
+        return False
+    case.say(
+        "stopped", f"{stop.by} stopped {stop.id}: {stop.why}", f"A person lifts it: jittrust kill --lift {stop.id}"
+    )
+    return True
 
 
 def _no_mission(case: _Case) -> bool:
@@ -369,6 +382,7 @@ def _never_trusted(case: _Case) -> bool:
 
 
 _PROTOCOL_REFUSALS: tuple[Callable[[_Case], bool], ...] = (
+    _stopped,
     _no_mission,
     _no_grant,
     _pass_not_live,
@@ -383,6 +397,7 @@ _CLIENT_REFUSALS: tuple[Callable[[_Case], bool], ...] = (
     _policy_forbids,
 )
 _REFUSALS: tuple[Callable[[_Case], bool], ...] = (
+    _stopped,
     _no_mission,
     _no_grant,
     _pass_not_live,

@@ -50,6 +50,11 @@ def _table(*rows: tuple[str, str, AgentCode]) -> Mapping[str, ReasonCode]:
 
 REASONS: Mapping[str, ReasonCode] = _table(
     # hard refusals
+    (
+        "stopped",
+        "A person pulled the kill switch for this agent, mission, grant or for everything.",
+        AgentCode.SESSION_SUSPENDED,
+    ),
     ("no_mission", "There is no mission: nobody stated what this agent is for.", AgentCode.NOT_AUTHORISED),
     ("no_grant", "There is no live grant behind this call.", AgentCode.GRANT_ENDED),
     ("pass_stale", "The pass shown is not the newest one; nothing was spent.", AgentCode.USE_NEWEST_PASS),

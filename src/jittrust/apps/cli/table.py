@@ -56,6 +56,12 @@ COMMANDS: Final[Sequence[CommandRow]] = (
     ),
     CommandRow("approve", ANSWER, "Say yes to what waits for you; without an ID: list it.", _HERE + "answer:approve"),
     CommandRow("deny", ANSWER, "Say no to what waits for you.", _HERE + "answer:deny"),
+    CommandRow(
+        "kill",
+        ANSWER,
+        "Stop an agent, mission, grant, chain or everything, at once; --lift ends it.",
+        _HERE + "kill:kill",
+    ),
     CommandRow("log", ANSWER, "Show the newest records of the ledger; -f follows.", _HERE + "log:log"),
     CommandRow(
         "replay", PROVE, "Judge recorded sessions with the live rules; nothing is called.", _HERE + "replay:replay"

@@ -422,8 +422,7 @@ class IdentityBook:
             if grant.state not in (GrantState.ACTIVE, GrantState.SUSPENDED):
                 continue
             # What all enforcement points of a mission share is the mission's, whoever was the first to call.
-            shared = grant.binding is PassBinding.GATEWAY and not grant.server and not grant.request
-            holder = None if shared else self._index.agent(grant.agent)
+            holder = None if grant.shared else self._index.agent(grant.agent)
             if grant.mission in gone or (holder is not None and holder.id in ids):
                 cut.writes.append(MoveGrant(grant.id, GrantState.REVOKED))
                 cut.records.append(grant_record(grant, "revoked", now, _why(holder, why), by))

@@ -82,6 +82,11 @@ class Grant:
     status: int = -1
 
     @property
+    def shared(self) -> bool:
+        """Whether it stands behind all of a mission's own enforcement points, whoever calls through them."""
+        return self.binding is PassBinding.GATEWAY and not self.server and not self.request
+
+    @property
     def parent(self) -> str:
         """The grant it was carved from; empty for a root."""
         return self.path[-1] if self.path else ""

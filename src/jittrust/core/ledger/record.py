@@ -54,6 +54,8 @@ class RecordKind(StrEnum):
     ISSUANCE = "issuance"  # a document was signed: by which key, for whom, until when
     AUTHORITY = "authority"  # a signing authority was prepared, activated, tainted, revoked
     FEDERATION = "federation"  # a foreign trust domain was trusted, refreshed, let go
+    OAUTH = "oauth"  # a client, request or renewal of the authorization server was made, answered, redeemed or ended
+    STOP = "stop"  # the kill switch was pulled or lifted
     STORE = "store"  # the store itself: found older than its fence
 
 
