@@ -161,13 +161,8 @@ class ResponseBook:
             records.append(grant_record(grant, "revoked", now, why, by))
         missions = [mission for mission in self._state.missions.values() if self._stops_mission(scope, target, mission)]
         for mission in missions:
-            to = MissionState.TERMINATED if scope is StopScope.MISSION else MissionState.SUSPENDED
-            ended = replace(
-                mission,
-                state=move(MISSION_MOVES, mission.state, to),
-                why_ended=why if scope is StopScope.MISSION else mission.why_ended,
-                generation=mission.generation + 1,
-            )
+            to = move(MISSION_MOVES, mission.state, MissionState.TERMINATED)
+            ended = replace(mission, state=to, why_ended=why, generation=mission.generation + 1)
             writes.append(PutMission(ended, mission.generation))
             records.append(mission_record(ended, str(to), by, now, why))
         calls = sum(
@@ -223,9 +218,12 @@ class ResponseBook:
         return scope is StopScope.AGENT and self._same(target, grant.agent) and not grant.shared
 
     def _stops_mission(self, scope: StopScope, target: str, mission: Mission) -> bool:
-        if scope is StopScope.MISSION:
-            return mission.id == target and MissionState.TERMINATED in MISSION_MOVES[mission.state]
-        return scope is StopScope.AGENT and mission.state is MissionState.ACTIVE and self._same(target, mission.agent)
+        # Under a stopped agent's missions nothing of it goes out while the stop stands; others may go on with them.
+        return (
+            scope is StopScope.MISSION
+            and mission.id == target
+            and MissionState.TERMINATED in MISSION_MOVES[mission.state]
+        )
 
     def _same(self, target: str, agent: str) -> bool:
         if not agent:

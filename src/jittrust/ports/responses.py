@@ -11,7 +11,7 @@ from jittrust.core.response.stop import Stop, StopScope
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """What a stop reached: `grants` and `missions` that were in force, `calls` that were under way and are cut off."""
+    """What a stop reached: `grants` and `missions` that it ended, `calls` that were under way and are cut off."""
 
     stop: Stop
     grants: tuple[str, ...]
@@ -33,7 +33,7 @@ class Responses(Protocol):
         ...
 
     async def lift(self, stop: str, why: str, by: str, pin: str) -> Stop:
-        """Let its target go on. Grants that were ended stay ended; missions stay suspended until a person resumes them.
+        """Let its target go on. Grants and missions that were ended stay ended; everything else goes on as it was.
 
         Raises:
             NotFoundError: code `stop_unknown`.

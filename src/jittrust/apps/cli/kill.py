@@ -71,9 +71,7 @@ def kill(
         if as_json:
             emit({"stop": lifted})
         else:
-            say(
-                f"{lifted.id} is lifted. Grants that were ended stay ended; a suspended mission goes on with: jittrust approve"
-            )
+            say(f"{lifted.id} is lifted. Grants and missions that were ended stay ended.")
         return DONE
     scope, target = chosen[0]
     reason = why or "stopped by a person"
@@ -82,7 +80,7 @@ def kill(
         emit(stopped)
         return DONE
     say(
-        f"{stopped.stop.id} is stopped: {len(stopped.grants)} grants and {len(stopped.missions)} missions ended or suspended,"
+        f"{stopped.stop.id} is stopped: {len(stopped.grants)} grants and {len(stopped.missions)} missions ended,"
         f" {stopped.calls} calls under way cut off."
     )
     say(f"Nothing new is opened for it until: jittrust kill --lift {stopped.stop.id}")
