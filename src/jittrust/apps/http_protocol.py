@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -24,10 +25,16 @@ class BoundedHttp(HttpToolsProtocol):
     _head_open = True
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _client_certificate: tuple[str, ...] = ()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called by the transport: a caller has connected."""
         super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        shown = None if tls is None else tls.getpeercert(binary_form=True)
+        if shown is not None:
+            # Only the leaf: what the caller sent above it is not told to us by this version of Python.
+            self._client_certificate = (ssl.DER_cert_to_PEM_cert(shown),)
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -46,6 +53,10 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Called by the parser: a request begins."""
         super().on_message_begin()
+        if self._client_certificate:
+            # As the TLS extension of ASGI has it.
+            tls: dict[object, object] = {"client_cert_chain": self._client_certificate, "client_cert_error": None}
+            self.scope.setdefault("extensions", {})["tls"] = tls
         self._head_open, self._head_bytes = True, 0
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)

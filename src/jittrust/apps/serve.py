@@ -28,6 +28,7 @@ from starlette.routing import Route
 from jittrust.api.health import Health
 from jittrust.api.local.face import LocalFace
 from jittrust.apps.cli.reach import person
+from jittrust.apps.client_certificates import client_certificates
 from jittrust.apps.guard import LOOPBACK_NAMES, HostGuard
 from jittrust.apps.http_protocol import BoundedHttp
 from jittrust.apps.identity_faces import first_page, identity_faces, identity_routes
@@ -275,6 +276,10 @@ async def opened(
             origin = settings.listen.public_url or f"{scheme}://localhost:{port}"
             known = settings.listen.public_url or url
             wired = await stack.enter_async_context(open_broker(state, settings, origin, known))
+            if tls is not None:
+                await stack.enter_async_context(
+                    client_certificates(tls, wired.driving.bundles, wired.trust_domain.name)
+                )
             local = LocalFace(wired.driving)
             await local.open(wire.socket_path(state))
             stack.push_async_callback(local.close)

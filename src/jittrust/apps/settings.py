@@ -187,6 +187,25 @@ class PeopleSettings(_Section):
     )
 
 
+class OAuthSettings(_Section):
+    """The authorization server."""
+
+    registration: bool = Field(
+        default=False,
+        description="Let any client register itself (RFC 7591). Off: clients are SPIFFE identities, or named by the URL of their metadata.",
+    )
+
+
+class AuthzenSettings(_Section):
+    """The decision API for enforcement points of others."""
+
+    folder: FilePath | None = Field(
+        default=None,
+        description="Folder with `policy.cedar`, `schema.cedarschema` and `entities.json` that answers for everything but tools behind this server."
+        " Empty: such questions are answered with no.",
+    )
+
+
 class PolicySettings(_Section):
     """The rules people write, in Cedar."""
 
@@ -267,6 +286,10 @@ class Settings(_Section):
     )
     identity: IdentitySettings = Field(default_factory=IdentitySettings, description="The trust domain and its keys.")
     people: PeopleSettings = Field(default_factory=PeopleSettings, description="How people log in.")
+    oauth: OAuthSettings = Field(default_factory=OAuthSettings, description="How clients get grants.")
+    authzen: AuthzenSettings = Field(
+        default_factory=AuthzenSettings, description="Decisions for enforcement points of others."
+    )
     policy: PolicySettings = Field(default_factory=PolicySettings, description="Rules that people write.")
     mission: MissionSettings = Field(default_factory=MissionSettings, description="What a mission gets.")
     grant: GrantSettings = Field(default_factory=GrantSettings, description="What a grant gets.")
@@ -372,6 +395,8 @@ def setting_fields() -> Iterator[tuple[tuple[str, ...], object]]:
         "identity": IdentitySettings,
         "people": PeopleSettings,
         "upstream": UpstreamSettings,
+        "oauth": OAuthSettings,
+        "authzen": AuthzenSettings,
         "policy": PolicySettings,
         "mission": MissionSettings,
         "grant": GrantSettings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
 
 from jittrust.core.errors import BadInputError
@@ -40,3 +41,15 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
             "tls_unusable", words, "Both are PEM; the chain has the server's certificate first."
         ) from None
     return context
+
+
+def take_client_certificates(context: ssl.SSLContext, roots: Iterable[bytes]) -> None:
+    """Take client certificates below these roots (DER), without asking for one from everybody.
+
+    Called again with newer roots it adds them: an older one stays until the process ends, and whoever reads the certificate checks it against what is
+    trusted at that moment.
+    """
+    found = [ssl.DER_cert_to_PEM_cert(root) for root in roots]
+    if found:
+        context.load_verify_locations(cadata="".join(found))
+        context.verify_mode = ssl.CERT_OPTIONAL

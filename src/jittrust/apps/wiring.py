@@ -38,6 +38,7 @@ from jittrust.broker.broker import Broker
 from jittrust.broker.grants import BrokerSecrets
 from jittrust.broker.identity.own import OwnDocument
 from jittrust.broker.identity.parts import IdentityParts
+from jittrust.broker.oauth.parts import OAuthParts
 from jittrust.core.identity.spiffe_id import TrustDomain
 from jittrust.core.ledger.checkpoint import LedgerSigner
 from jittrust.core.rules import GrantRules, Rules
@@ -239,6 +240,19 @@ async def open_broker(
                 new_id=new_name,
             )
             observe = bool(settings and settings.policy.observe)
+            oauth = OAuthParts(
+                issuer=issuer,
+                origin=web_origin,
+                kid=kid,
+                sign=lambda data: signing.sign(data).signature,
+                keys={kid: public},
+                hash_key=hmac.digest(keys.passes.reveal(), b"jittrust authorization server, keyed hashes", "sha256"),
+                random=secrets.token_bytes,
+                rules=rules,
+                clock=clock,
+                new_id=new_name,
+                registration=bool(settings and settings.oauth.registration),
+            )
             broker = await Broker.open(
                 store=store,
                 ledger=store,
@@ -251,6 +265,7 @@ async def open_broker(
                 new_id=new_name,
                 issuer=issuer,
                 identity=identity,
+                oauth=oauth,
                 observe=observe,
             )
             async with _tended(broker):
