@@ -17,6 +17,7 @@ from jittrust.broker.record import (
     use_record,
 )
 from jittrust.broker.state import KeptAnswer, OpenCall, State, gas_of
+from jittrust.broker.told import policy_link
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
 from jittrust.core.decide import Facts, Judgement, decide
 from jittrust.core.errors import ConflictError, GasExhaustedError, NotFoundError, PassSupersededError, RefusedError
@@ -236,6 +237,7 @@ class Evaluations:
                 lane,
                 shown,
                 facts.origins,
+                policy=policy_link(ask, facts, judgement, self._rules),
                 forwarded=goes_out,
                 observed=facts.observed,
                 at=now,

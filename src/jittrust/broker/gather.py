@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TypeAlias
 
 from jittrust.broker.identity.index import IdentityIndex
 from jittrust.broker.responses import StopIndex
 from jittrust.broker.state import State
+from jittrust.broker.told import Fact, told_of_act
 from jittrust.core.approval import Approval, ApprovalState
 from jittrust.core.authority.pin import PinState
 from jittrust.core.decide import Facts, read_arguments
@@ -25,12 +25,9 @@ from jittrust.core.response.session import SessionState, Standing
 from jittrust.core.rules import Rules
 from jittrust.core.scoring.context import value_keys
 from jittrust.core.scoring.price import novelty_of
-from jittrust.core.scoring.risk import tainted
 from jittrust.core.scoring.trust import opening
 from jittrust.core.units import Instant, Unit
 from jittrust.ports.policy import Policy, PolicyQuestion
-
-_Fact: TypeAlias = str | int | bool | tuple[str, ...]
 
 # Calls inside this many seconds count as recent (speed, part of the price).
 _RECENT = 60.0
@@ -173,7 +170,7 @@ class Gather:
         origins: tuple[ArgumentOrigin, ...] | None,
         shown: PassBinding,
     ) -> PolicyAnswer | None:
-        told: dict[str, _Fact | Callable[[], _Fact]] = {
+        told: dict[str, Fact | Callable[[], Fact]] = {
             "goal_stated": lambda: mission.goal.stated,
             "goal_source": lambda: str(mission.goal.source),
             "mission": mission.id,
@@ -181,18 +178,11 @@ class Gather:
             "arguments": lambda: tuple(sorted(ask.arguments)),
         }
         if tool is not None and reading is not None:
-            sensitive = max(reading.sensitivity_in, reading.sensitivity_out) >= self._rules.sensitive_from
+            told |= told_of_act(tool, reading, origins, self._rules)
             told |= {
-                "intent": reading.intent,
-                "consequential": reading.consequential,
-                "open_world": reading.open_world,
-                "sensitive": sensitive,
                 "targets": lambda: _values_of(ask.arguments, roles, ArgumentRole.TARGET),
                 "selectors": lambda: _values_of(ask.arguments, roles, ArgumentRole.SELECTOR),
-                **_hints(tool.annotations),
             }
-            if origins is not None:
-                told["tainted"] = lambda: bool(tainted(origins, reading))
         try:
             return self._policy.answer(
                 PolicyQuestion(
@@ -214,26 +204,17 @@ def agent_of(ask: Evaluation, grant: Grant) -> str:
     return ask.subject.id if grant.shared else grant.agent
 
 
-def _hints(hints: ToolAnnotations) -> dict[str, bool]:
-    declared = {
-        "read_only": hints.read_only,
-        "destructive": hints.destructive,
-        "idempotent": hints.idempotent,
-    }
-    return {name: value for name, value in declared.items() if value is not None}
-
-
-class AskedFacts(Mapping[str, _Fact]):
+class AskedFacts(Mapping[str, Fact]):
     """What a written rule may look at; each fact is made when a rule asks for it, and most rules ask for few."""
 
     __slots__ = ("_arguments", "_told")
 
-    def __init__(self, told: Mapping[str, _Fact | Callable[[], _Fact]], arguments: Mapping[str, Json]) -> None:
+    def __init__(self, told: Mapping[str, Fact | Callable[[], Fact]], arguments: Mapping[str, Json]) -> None:
         """`told`: the facts by name, or how to make them; of `arguments` those that a rule may compare become `arg_NAME`."""
         self._told = told
         self._arguments = arguments
 
-    def __getitem__(self, name: str) -> _Fact:
+    def __getitem__(self, name: str) -> Fact:
         """The fact; KeyError where there is none."""
         if name.startswith("arg_"):
             return _plain(self._arguments)[name]

@@ -37,6 +37,7 @@ def use_record(
     shown: Shown,
     origins: tuple[ArgumentOrigin, ...] | None,
     *,
+    policy: Mapping[str, Json],
     forwarded: bool,
     observed: bool,
     at: Instant,
@@ -64,6 +65,7 @@ def use_record(
             "entry": verdict.entry,
             "reasons": [{"code": r.code, "fact": r.fact[:500], "would_pass": r.would_pass} for r in verdict.reasons],
             "observed": observed,
+            **policy,
         },
         "grant": {
             "id": grant.id if grant else None,
@@ -74,7 +76,12 @@ def use_record(
             "proof": shown.jti,
             "price": int(verdict.price),
         },
-        "action": {"method": ask.action.name, "resource": ask.resource.id, "digest": ask.digest},
+        "action": {
+            "method": ask.action.name,
+            "type": ask.resource.type,
+            "resource": ask.resource.id,
+            "digest": ask.digest,
+        },
         "response": verdict.response,
         "trust": round(float(verdict.trust), 2),
     }
