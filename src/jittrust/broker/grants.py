@@ -6,15 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from jittrust.broker.identity.index import IdentityIndex, check_active
+from jittrust.broker.places import StatusPlaces
 from jittrust.broker.record import grant_record, pass_record
 from jittrust.broker.responses import check_not_stopped
 from jittrust.broker.state import State
+from jittrust.core.authority.mask import mask_of
 from jittrust.core.errors import BadInputError, NotFoundError, PassSupersededError, RefusedError
 from jittrust.core.grant import lanes, passes
-from jittrust.core.grant.claims import AccessClaims, mint
+from jittrust.core.grant.claims import mint
 from jittrust.core.grant.grant import Grant, Lane, PassBinding, PassStanding, Shown, Strictness
+from jittrust.core.grant.statement import claims_of
 from jittrust.core.grant.states import GrantState
 from jittrust.core.identity.identity import Identity
+from jittrust.core.intent.goal import read_goal
+from jittrust.core.intent.reading import goal_code
 from jittrust.core.mission.mission import Mission
 from jittrust.core.mission.states import MissionState
 from jittrust.core.model import Action, Evaluation, Resource, Subject, SubjectKind
@@ -69,6 +74,7 @@ class GrantBook:
         self._clock = clock
         self._new_id = new_id
         self._identities = IdentityIndex.of(state)
+        self._places = StatusPlaces(state, secrets.pass_key)
 
     # ---- behind a call ----------------------------------------------------------------------------------------------------------------
 
@@ -304,6 +310,7 @@ class GrantBook:
             issued=now,
             expires=Instant(min(now + life, mission.expires)),
             request=new.request,
+            status=self._places.next(),
         )
         return grant, Lane(identity, 0, 0, now)
 
@@ -314,17 +321,17 @@ class GrantBook:
         return self._state.standings.get(mission) or Standing(opening(self._rules.trust), SessionState.NORMAL)
 
     def _issued(self, grant: Grant, lane: Lane) -> IssuedGrant:
-        claims = AccessClaims(
-            issuer=self._issuer,
-            subject=grant.agent,
-            audience=audience(self._issuer, grant.server),
-            client=grant.agent,
-            grant=grant.id,
-            mission=grant.mission,
-            jkt=grant.jkt,
-            issued=int(grant.issued),
-            expires=int(grant.expires),
-            id=self._new_id("t"),
+        mission = self._state.missions[grant.mission]
+        within = grant.authority if grant.authority is not None else mission.authority
+        claims = claims_of(
+            grant,
+            mission,
+            self._issuer,
+            audience(self._issuer, grant.server),
+            self._new_id("t"),
+            goal_code(read_goal(mission.goal)),
+            mask_of(within.approved, self._state.tools).name,
+            [self._state.grants[above].agent for above in grant.path],
         )
         token = mint(claims, self._secrets.token_kid, self._secrets.sign_token)
         first = None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+from jittrust.core.intent.goal import GoalReading
 from jittrust.core.intent.origin import ArgumentRole
 from jittrust.core.intent.roles import ROLE_RULES, argument_roles, declared_roles, leaves
 from jittrust.core.intent.taxonomy import TAXONOMY
@@ -226,6 +227,33 @@ def classify(
         confidence=Unit(confidence),
         why=why,
     )
+
+
+def goal_code(goal: GoalReading) -> str:
+    """What a goal is mostly about, as a taxonomy code: the act that most of its verbs name, the more harmful one of two named as often.
+
+    A goal that points at content as the source of instructions is `G.delegate_to_content`, whatever else it says; one without a known verb is
+    `G.request`; without any words the code is empty. It describes words and decides nothing.
+    """
+    if goal.delegates:
+        return "G.delegate_to_content"
+    votes: dict[str, int] = {}
+    for clause in goal.clauses:
+        for _, kinds in clause.verbs:
+            code = _goal_act(kinds[0], clause.reach_stems)
+            votes[code] = votes.get(code, 0) + 1
+    if not votes:
+        return "G.request" if goal.clauses else ""
+    return max(votes, key=lambda code: (votes[code], TAXONOMY[code].base_risk, code))
+
+
+def _goal_act(verb: VerbClass, nouns: frozenset[str]) -> str:
+    is_secret = bool(nouns & _SECRETS) or ("key" in nouns and bool(nouns & _KEYS))
+    # "Pay the bill" is a payment even where no money is named: a person's words need not be as exact as a tool's.
+    refined = _by_object(verb, nouns, amount=verb is VerbClass.PAY, is_secret=is_secret)
+    if refined:
+        return refined
+    return _send_intent(nouns, {}) if verb is VerbClass.SEND else _BY_VERB[verb]
 
 
 @lru_cache(maxsize=2_048)
