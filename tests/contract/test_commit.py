@@ -39,6 +39,8 @@ from jittrust.core.errors import (
     PassSupersededError,
     UnavailableError,
 )
+from jittrust.core.grant.grant import RetiredPass
+from jittrust.core.grant.lanes import challenge
 from jittrust.core.grant.states import GrantState
 from jittrust.core.history import History
 from jittrust.core.ledger.checkpoint import open_checkpoint
@@ -87,7 +89,7 @@ async def test_a_spent_pass_retires_debits_and_gives_its_successor(store: Store)
     assert done == Committed((0,), Gas(70))
     assert state.grants["g-1"] == replace(grant(), gas_left=Gas(70))
     assert state.lanes["g-1", 0] == replace(
-        lane(), seq=1, issued=Instant(NOW + 1), digest="digest-c-7", use="c-7", used_at=Instant(NOW + 1)
+        lane(), seq=1, issued=Instant(NOW + 1), digest="digest-c-7", use="c-7", used_at=Instant(NOW + 1), spent=0
     )
 
 
@@ -187,7 +189,7 @@ async def test_all_of_a_change_or_nothing(store: Store) -> None:
     for count in range(len(good) + 1):
         await refused(store, *good[:count], PutLane(lane("g-9"), None))
     assert (await store.commit(Change(good))).gas_left == 99
-    assert await store.delivered_at("g-1", 0, 9) is None
+    assert await store.retired("g-1", 0, 9, 9) == ()
 
 
 async def test_a_record_that_cannot_be_written_takes_its_change_with_it(store: Store) -> None:
@@ -279,17 +281,41 @@ async def test_a_closed_lane_can_be_opened_again_with_the_next_pass_only(store: 
     assert (await store.commit(Change((spend(2, number=1),)))).gas_left == 98
 
 
-async def test_delivery_is_known_for_live_and_retired_passes(store: Store) -> None:
+async def test_what_became_of_an_old_pass_is_known(store: Store) -> None:
     await begin(store)
     await store.commit(Change((PutLane(replace(lane(), delivered=Instant(NOW + 3)), 0),)))
     await store.commit(Change((spend(0, later=4),)))
     await store.commit(Change((spend(1, later=5),)))
 
-    assert await store.delivered_at("g-1", 0, 0) == NOW + 3
-    assert await store.delivered_at("g-1", 0, 1) == NOW + 4, "not noted: its put-in-place time"
-    assert await store.delivered_at("g-1", 0, 2) == NOW + 5
+    await store.commit(Change((PutLane(challenge((await store.load()).lanes["g-1", 0], Instant(NOW + 9)), 2),)))
+
+    assert await store.retired("g-1", 0, 0, 5) == (
+        RetiredPass(0, bought=True, handed=Instant(NOW + 3)),
+        RetiredPass(1, bought=True, handed=Instant(NOW + 5)),  # delivery not noted: when it was retired
+        RetiredPass(2, bought=False, handed=Instant(NOW + 9)),
+    )
+    assert await store.retired("g-1", 0, 1, 1) == (RetiredPass(1, bought=True, handed=Instant(NOW + 5)),)
     for unknown in (("g-1", 0, 3), ("g-1", 1, 0), ("g-2", 0, 0)):
-        assert await store.delivered_at(*unknown) is None
+        assert await store.retired(*unknown, unknown[2] + 2) == ()
+
+
+async def test_a_lane_knows_the_last_pass_that_bought_and_whether_its_client_takes_passes_from_answers(
+    store: Store,
+) -> None:
+    async def known() -> tuple[int, int, bool]:
+        stored = (await store.load()).lanes["g-1", 0]
+        return stored.seq, stored.spent, stored.follows
+
+    await begin(store)
+    assert await known() == (0, -1, False)
+    await store.commit(Change((spend(0),)))
+    assert await known() == (1, 0, False), "the opening gave pass 0"
+    await store.commit(Change((PutLane(challenge((await store.load()).lanes["g-1", 0], NOW), 1),)))
+    assert await known() == (2, 0, False)
+    await store.commit(Change((spend(2),)))
+    assert await known() == (3, 2, False), "a challenge gave pass 2"
+    await store.commit(Change((spend(3),)))
+    assert await known() == (4, 3, True), "the answer gave pass 3"
 
 
 async def test_an_approval_is_used_once(store: Store) -> None:
@@ -389,5 +415,8 @@ async def test_what_is_loaded_after_a_restart_is_what_memory_holds(tmp_path: Pat
         assert await again.load() == said
         assert await again.entries(0, 100) == entries
         assert await again.checkpoint() == checkpoint
-        assert await again.delivered_at("g-1", 0, 1) == NOW + 1
+        assert await again.retired("g-1", 0, 0, 1) == (
+            RetiredPass(0, bought=True, handed=Instant(NOW + 1)),
+            RetiredPass(1, bought=False, handed=Instant(NOW + 9)),
+        )
         assert not again.restored

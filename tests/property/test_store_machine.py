@@ -148,7 +148,18 @@ class Model:
         self.paid[write.grant] = self.paid.get(write.grant, 0) + price
         self.grants[write.grant] = replace(payer, gas_left=Gas(payer.gas_left - price))
         self.lanes[write.grant, write.lane] = Lane(
-            write.grant, write.lane, write.seq + 1, write.at, None, write.digest, write.use, write.at, 0, open=True
+            write.grant,
+            write.lane,
+            write.seq + 1,
+            write.at,
+            None,
+            write.digest,
+            write.use,
+            write.at,
+            0,
+            open=True,
+            spent=write.seq,
+            follows=live.follows or live.digest != "",
         )
         return self.grants[write.grant].gas_left
 

@@ -125,7 +125,7 @@ def test_the_same_call_gets_its_answer_again_while_the_first_is_still_on_its_way
 def test_the_answer_is_given_again_three_times_and_not_a_fourth() -> None:
     lane, standings = LANE, []
     for _ in range(4):
-        standings.append(seen(6, "d1", lane=lane, iat=float(NOW) + 5, now=float(NOW)))
+        standings.append(seen(6, "d1", lane=lane, iat=float(NOW) + 5, now=float(NOW) + 5))
         lane = resent(lane, NOW)
 
     assert standings == [PassStanding.RESEND, PassStanding.RESEND, PassStanding.RESEND, PassStanding.REUSE]
@@ -201,7 +201,34 @@ def test_a_chain_kept_by_the_enforcement_point_always_shows_the_live_pass() -> N
 def test_a_spent_lane_remembers_the_call_and_its_successor_is_undelivered() -> None:
     after = successor(replace(LANE, resends=3), "d9", "e-9", NOW)
 
-    assert after == replace(LANE, seq=8, issued=NOW, delivered=None, digest="d9", use="e-9", used_at=NOW, resends=0)
+    assert after == replace(
+        LANE,
+        seq=8,
+        issued=NOW,
+        delivered=None,
+        digest="d9",
+        use="e-9",
+        used_at=NOW,
+        resends=0,
+        spent=7,
+        follows=True,
+    )
+
+
+def test_a_lane_follows_once_a_pass_that_came_with_an_answer_has_bought_a_call() -> None:
+    opened = Lane("g-1", 0, 0, NOW, NOW)
+    first = successor(opened, "d1", "e-1", NOW)
+    asked = successor(challenge(first, NOW), "d2", "e-2", NOW)
+    answered = successor(asked, "d3", "e-3", NOW)
+
+    assert [(one.spent, one.follows) for one in (opened, first, challenge(first, NOW))] == [
+        (-1, False),
+        (0, False),
+        (0, False),
+    ]
+    assert (asked.spent, asked.follows) == (2, False)
+    assert (answered.spent, answered.follows) == (3, True)
+    assert successor(challenge(answered, NOW), "d4", "e-4", NOW).follows
 
 
 def test_a_challenge_makes_the_outstanding_pass_old_and_is_delivered_at_once() -> None:

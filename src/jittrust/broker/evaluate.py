@@ -191,11 +191,18 @@ class Evaluations:
         )
         number = lanes.lane_asked(read, shown)
         lane = self._state.lanes.get((grant.id, number))
-        successor_at = None
-        if lane is not None and read is not None and read.seq < lane.seq - 1:
-            successor_at = await self._state.delivered_at(grant.id, number, read.seq + 1)
-            lane = self._state.lanes.get((grant.id, number))
-        return lane, lanes.judge(lane, read, shown, ask.digest, now, successor_at, self._rules.rotation)
+        newer_at = None
+        stock = grant.strictness is Strictness.STOCK
+        if (
+            lane is not None
+            and read is not None
+            and read.seq < lane.seq - 1
+            and not (stock and lanes.proves_nothing(lane, read.seq))
+        ):
+            retired = await self._state.retired(grant.id, number, read.seq, read.seq + 2)
+            lane = self._state.lanes.get((grant.id, number), lane)
+            newer_at = lanes.known_newer(lane, read.seq, retired, grant.strictness)
+        return lane, lanes.judge(lane, read, shown, ask.digest, now, newer_at, self._rules.rotation, grant.strictness)
 
     async def _commit(
         self,

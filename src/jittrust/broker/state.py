@@ -17,7 +17,7 @@ from jittrust.broker.definitions import tool_of
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
 from jittrust.core.authority.pin import ToolPin
 from jittrust.core.errors import ConflictError, JitError
-from jittrust.core.grant.grant import Grant, Lane, PassBinding
+from jittrust.core.grant.grant import Grant, Lane, PassBinding, RetiredPass
 from jittrust.core.grant.lanes import successor
 from jittrust.core.grant.spend import pay, pay_refusal
 from jittrust.core.grant.states import GRANT_MOVES, GrantState
@@ -324,9 +324,9 @@ class State:
                         # It was judged by memory that never was; whoever comes next reads again what became of it.
                         self._failed += 1
 
-    async def delivered_at(self, grant: str, lane: int, seq: int) -> Instant | None:
-        """When a pass was handed out, as the store knows it."""
-        return await self._store.delivered_at(grant, lane, seq)
+    async def retired(self, grant: str, lane: int, first: int, last: int) -> Sequence[RetiredPass]:
+        """What became of old passes, as the store knows it."""
+        return await self._store.retired(grant, lane, first, last)
 
     def _apply(self, write: Write) -> None:
         match write:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from jittrust.core.approval import Approval
 from jittrust.core.authority.pin import ToolPin
-from jittrust.core.grant.grant import Grant, Lane
+from jittrust.core.grant.grant import Grant, Lane, RetiredPass
 from jittrust.core.grant.states import GrantState
 from jittrust.core.history import History
 from jittrust.core.identity.attest import TrustedIssuer
@@ -261,8 +261,8 @@ class Commit(Protocol):
         """Return everything stored. Called once at start and after a failed commit."""
         ...
 
-    async def delivered_at(self, grant: str, lane: int, seq: int) -> Instant | None:
-        """When pass `seq` of the lane was handed to the caller (its put-in-place time if the delivery was not noted); None if unknown."""
+    async def retired(self, grant: str, lane: int, first: int, last: int) -> Sequence[RetiredPass]:
+        """What became of the old passes of a lane from `first` to `last`, both included, in order; those that nobody knows are missing."""
         ...
 
     async def close(self) -> None:

@@ -19,7 +19,8 @@ from jittrust.core.errors import (
     PassSupersededError,
     UnavailableError,
 )
-from jittrust.core.grant.grant import Grant, Lane
+from jittrust.core.grant.grant import Grant, Lane, RetiredPass
+from jittrust.core.grant.lanes import successor
 from jittrust.core.grant.states import GRANT_MOVES, GrantState
 from jittrust.core.history import History
 from jittrust.core.ledger.checkpoint import Checkpoint, LedgerSigner
@@ -92,7 +93,7 @@ class MemoryCommit:
         self._grants: dict[str, Grant] = {}
         self._requests: set[tuple[str, str]] = set()
         self._lanes: dict[tuple[str, int], Lane] = {}
-        self._retired: dict[tuple[str, int, int], Instant] = {}
+        self._retired: dict[tuple[str, int, int], RetiredPass] = {}
         self._standings: dict[str, Standing] = {}
         self._approvals: dict[str, Approval] = {}
         self._pins: dict[tuple[str, str], ToolPin] = {}
@@ -138,12 +139,10 @@ class MemoryCommit:
             kept={kind: dict(values) for kind, values in self._kept.items()},
         )
 
-    async def delivered_at(self, grant: str, lane: int, seq: int) -> Instant | None:
+    async def retired(self, grant: str, lane: int, first: int, last: int) -> Sequence[RetiredPass]:
         self._check_open()
-        live = self._lanes.get((grant, lane))
-        if live is not None and live.seq == seq:
-            return live.issued if live.delivered is None else live.delivered
-        return self._retired.get((grant, lane, seq))
+        found = (self._retired.get((grant, lane, seq)) for seq in range(first, last + 1))
+        return tuple(old for old in found if old is not None)
 
     async def close(self) -> None:
         self._closed = True
@@ -205,18 +204,8 @@ class MemoryCommit:
         if spend.goes_out and grant.gas_left < spend.price:
             raise GasExhaustedError("gas_exhausted", f"this costs {spend.price} gas, {grant.gas_left} are left")
         left = Gas(max(0, grant.gas_left - spend.price))
-        self._retire(lane, undo)
-        successor = replace(
-            lane,
-            seq=lane.seq + 1,
-            issued=spend.at,
-            delivered=None,
-            digest=spend.digest,
-            use=spend.use,
-            used_at=spend.at,
-            resends=0,
-        )
-        _put(self._lanes, (lane.grant, lane.number), successor, undo)
+        self._retire(lane, undo, spend.at, bought=True)
+        _put(self._lanes, (lane.grant, lane.number), successor(lane, spend.digest, spend.use, spend.at), undo)
         _put(self._grants, grant.id, replace(grant, gas_left=left), undo)
         return left
 
@@ -246,7 +235,7 @@ class MemoryCommit:
         if stored is not None and lane.seq != stored.seq:
             if lane.seq != stored.seq + 1:
                 raise ConflictError("illegal_move", f"a lane goes from pass {stored.seq} to the next one only")
-            self._retire(stored, undo)
+            self._retire(stored, undo, lane.issued, bought=False)
         _put(self._lanes, (lane.grant, lane.number), lane, undo)
 
     def _put_approval(self, approval: Approval, undo: Undo) -> None:
@@ -289,9 +278,9 @@ class MemoryCommit:
         del self._kept[kind][value.id]
         undo.append(lambda: self._kept[kind].__setitem__(value.id, stored))
 
-    def _retire(self, lane: Lane, undo: Undo) -> None:
-        handed = lane.issued if lane.delivered is None else lane.delivered
-        _put(self._retired, (lane.grant, lane.number, lane.seq), handed, undo)
+    def _retire(self, lane: Lane, undo: Undo, at: Instant, *, bought: bool) -> None:
+        handed = at if lane.delivered is None else lane.delivered
+        _put(self._retired, (lane.grant, lane.number, lane.seq), RetiredPass(lane.seq, bought, handed), undo)
 
     def _grant(self, name: str) -> Grant:
         grant = self._grants.get(name)

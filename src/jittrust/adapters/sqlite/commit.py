@@ -11,9 +11,10 @@ from typing import Protocol
 from jittrust.adapters.sqlite.committer import DEADLINE_S, GroupCommitter, Outcome, Step
 from jittrust.adapters.sqlite.ledger_table import LedgerHead, append, read_head, seal
 from jittrust.adapters.sqlite.schema import open_database, unavailable
-from jittrust.adapters.sqlite.state import read_handed, read_state
+from jittrust.adapters.sqlite.state import read_retired, read_state
 from jittrust.adapters.sqlite.writes import apply_write
 from jittrust.core.errors import BadInputError, FencedError, UnavailableError
+from jittrust.core.grant.grant import RetiredPass
 from jittrust.core.ledger.checkpoint import Checkpoint, LedgerSigner
 from jittrust.core.ledger.record import FIRST_PREV, RecordKind
 from jittrust.core.units import Gas, Instant
@@ -107,9 +108,9 @@ class SqliteCommit:
     async def load(self) -> StoredState:
         return await self._committer.run(read_state)
 
-    async def delivered_at(self, grant: str, lane: int, seq: int) -> Instant | None:
-        def look(db: sqlite3.Connection) -> Instant | None:
-            return read_handed(db, grant, lane, seq)
+    async def retired(self, grant: str, lane: int, first: int, last: int) -> Sequence[RetiredPass]:
+        def look(db: sqlite3.Connection) -> Sequence[RetiredPass]:
+            return read_retired(db, grant, lane, first, last)
 
         return await self._committer.run(look)
 

@@ -99,6 +99,17 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (kind, id)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- From here on retired_pass.handed of a pass that was never delivered is when it was retired.
+    ALTER TABLE lane ADD COLUMN spent INTEGER NOT NULL DEFAULT -1;     -- the last pass that bought a call
+    ALTER TABLE lane ADD COLUMN follows INTEGER NOT NULL DEFAULT 0;    -- a pass that came with an answer has bought one
+    UPDATE lane SET
+        spent = coalesce((SELECT max(seq) FROM retired_pass AS old
+            WHERE old.grant_id = lane.grant_id AND old.lane = lane.number AND old.use_id <> ''), -1),
+        follows = EXISTS (SELECT 1 FROM retired_pass AS old JOIN retired_pass AS next
+            ON next.grant_id = old.grant_id AND next.lane = old.lane AND next.seq = old.seq + 1
+            WHERE old.grant_id = lane.grant_id AND old.lane = lane.number AND old.use_id <> '' AND next.use_id <> '');
+    """,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from jittrust.adapters.sqlite.codec import decode
 from jittrust.core.approval import Approval
 from jittrust.core.authority.pin import ToolPin
 from jittrust.core.errors import UnavailableError
-from jittrust.core.grant.grant import Grant, Lane
+from jittrust.core.grant.grant import Grant, Lane, RetiredPass
 from jittrust.core.grant.states import GrantState
 from jittrust.core.history import History
 from jittrust.core.mission.mission import Mission
@@ -46,14 +47,13 @@ def read_state(db: sqlite3.Connection) -> StoredState:
     )
 
 
-def read_handed(db: sqlite3.Connection, grant: str, lane: int, seq: int) -> Instant | None:
-    """When a pass was handed out, live or retired; None if there never was such a pass."""
-    found = db.execute(
-        "SELECT coalesce(delivered, issued) FROM lane WHERE grant_id = ?1 AND number = ?2 AND seq = ?3"
-        " UNION ALL SELECT handed FROM retired_pass WHERE grant_id = ?1 AND lane = ?2 AND seq = ?3",
-        (grant, lane, seq),
-    ).fetchone()
-    return None if found is None else Instant(found[0])
+def read_retired(db: sqlite3.Connection, grant: str, lane: int, first: int, last: int) -> Sequence[RetiredPass]:
+    """The retired passes of a lane from `first` to `last`, both included."""
+    rows = db.execute(
+        "SELECT seq, use_id <> '', handed FROM retired_pass WHERE grant_id = ? AND lane = ? AND seq BETWEEN ? AND ? ORDER BY seq",
+        (grant, lane, first, last),
+    )
+    return tuple(RetiredPass(seq, bool(bought), Instant(handed)) for seq, bought, handed in rows)
 
 
 def _kept(db: sqlite3.Connection) -> dict[str, dict[str, Kept]]:
@@ -67,7 +67,7 @@ def _kept(db: sqlite3.Connection) -> dict[str, dict[str, Kept]]:
 
 def _lanes(db: sqlite3.Connection) -> list[Lane]:
     rows = db.execute(
-        "SELECT grant_id, number, seq, issued, delivered, digest, use_id, used_at, resends, is_open FROM lane"
+        "SELECT grant_id, number, seq, issued, delivered, digest, use_id, used_at, resends, is_open, spent, follows FROM lane"
     )
     return [
         Lane(
@@ -81,8 +81,10 @@ def _lanes(db: sqlite3.Connection) -> list[Lane]:
             used_at=None if used_at is None else Instant(used_at),
             resends=resends,
             open=bool(is_open),
+            spent=spent,
+            follows=bool(follows),
         )
-        for grant, number, seq, issued, delivered, digest, use, used_at, resends, is_open in rows
+        for grant, number, seq, issued, delivered, digest, use, used_at, resends, is_open, spent, follows in rows
     ]
 
 

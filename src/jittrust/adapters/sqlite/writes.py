@@ -34,10 +34,11 @@ from jittrust.ports.commit import (
 
 _RETIRE = """
     INSERT INTO retired_pass (grant_id, lane, seq, use_id, digest, price, retired, handed)
-    SELECT grant_id, number, seq, ?, ?, ?, ?, coalesce(delivered, issued) FROM lane
+    SELECT grant_id, number, seq, ?, ?, ?, ?4, coalesce(delivered, ?4) FROM lane
     WHERE grant_id = ? AND number = ? AND seq = ? AND is_open >= ? RETURNING seq"""
 _SUCCEED = """
-    UPDATE lane SET seq = seq + 1, issued = ?, delivered = NULL, digest = ?, use_id = ?, used_at = ?, resends = 0
+    UPDATE lane SET seq = seq + 1, issued = ?, delivered = NULL, digest = ?, use_id = ?, used_at = ?, resends = 0,
+        spent = seq, follows = follows OR digest <> ''
     WHERE grant_id = ? AND number = ? AND seq = ? AND is_open = 1 RETURNING seq"""
 _DEBIT = """
     UPDATE access_grant SET gas_left = gas_left - :price
@@ -46,10 +47,11 @@ _DEBIT = """
     RETURNING gas_left"""
 _DEBIT_REFUSED = "UPDATE access_grant SET gas_left = max(0, gas_left - ?) WHERE id = ? RETURNING gas_left"
 _ADD_LANE = """
-    INSERT INTO lane (seq, issued, delivered, digest, use_id, used_at, resends, is_open, grant_id, number)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq"""
+    INSERT INTO lane (seq, issued, delivered, digest, use_id, used_at, resends, is_open, spent, follows, grant_id, number)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq"""
 _CHANGE_LANE = """
-    UPDATE lane SET seq = ?, issued = ?, delivered = ?, digest = ?, use_id = ?, used_at = ?, resends = ?, is_open = ?
+    UPDATE lane SET seq = ?, issued = ?, delivered = ?, digest = ?, use_id = ?, used_at = ?, resends = ?, is_open = ?,
+        spent = ?, follows = ?
     WHERE grant_id = ? AND number = ? AND seq = ? RETURNING seq"""
 _COUNT_AGENT = """
     INSERT INTO agent (id, calls, last_tool) VALUES (?, 1, ?)
@@ -234,6 +236,8 @@ def _lane_row(lane: Lane) -> tuple[object, ...]:
         None if lane.used_at is None else float(lane.used_at),
         lane.resends,
         int(lane.open),
+        lane.spent,
+        int(lane.follows),
         lane.grant,
         lane.number,
     )

@@ -106,6 +106,9 @@ class Lane:
         used_at: when it was spent.
         resends: how often its answer was given again.
         open: whether the lane takes calls.
+        spent: number of the last pass that bought a call; -1 = none has.
+        follows: whether a pass that came with an answer has ever bought a call. As long as none has, its client may be one that takes passes
+            from challenges only.
     """
 
     grant: str
@@ -118,6 +121,20 @@ class Lane:
     used_at: Instant | None = None
     resends: int = 0
     open: bool = True
+    spent: int = -1
+    follows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RetiredPass:
+    """What became of an old pass: whether it `bought` a call (else a challenge replaced it), and when it was `handed` to the caller.
+
+    One that was never delivered counts as handed when it was retired: before that nobody could know anything newer than the pass before it.
+    """
+
+    seq: int
+    bought: bool
+    handed: Instant
 
 
 @dataclass(frozen=True, slots=True)

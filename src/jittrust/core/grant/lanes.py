@@ -5,11 +5,20 @@
 | the live pass of an open lane | `fresh` |
 | no pass, an unreadable one, one of another grant or broker, one that was never given out | `challenge` |
 | the pass before the live one with the digest of the call that spent it, within the window, at most so many times | `resend` |
-| any other old pass, proof made no later than the successor's delivery + slack | `lost_race` |
+| stock grants: any other old pass that proves nothing (below) | `challenge` |
+| any other old pass, proof made no later than its sender could know a newer one + slack | `lost_race` |
 | any other old pass, proof made later | `reuse` |
 | the live pass of a closed lane | `closed` |
 
 An old pass never buys a call, whatever the proof says about its own time. Who holds no key never gets here: `core.grant.present` refuses first.
+
+Stock clients differ in where they take the newest pass from: every answer (npm `oauth4webapi`), or challenges only (`requests-oauth2client`). The
+second kind shows the pass that bought its last call again, and cannot be told from the first kind until a pass that came with an answer buys a
+call (`Lane.follows`). An old pass of a stock grant therefore proves nothing
+- when no call was bought with it or a newer one: only challenges replaced it, and nobody gained anything;
+- when it bought the newest call itself, in a lane that does not follow yet: its client never knew the pass that came with the answer.
+A second holder of the key gets out of this neither way: he buys with the owner's own pass (in a lane that follows), or with a newer one from a
+challenge. Both make the owner's next pass an old one that proves something.
 """
 
 from __future__ import annotations
@@ -18,7 +27,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from jittrust.core.errors import RefusedError
-from jittrust.core.grant.grant import Grant, Lane, PassBinding, PassStanding, Presentation, Shown
+from jittrust.core.grant.grant import (
+    Grant,
+    Lane,
+    PassBinding,
+    PassStanding,
+    Presentation,
+    RetiredPass,
+    Shown,
+    Strictness,
+)
 from jittrust.core.grant.passes import PassId
 from jittrust.core.grant.states import GrantState
 from jittrust.core.units import Instant, Seconds
@@ -58,6 +76,7 @@ def judge(
     now: Instant,
     successor_delivered: Instant | None,
     rules: RotationRules,
+    strictness: Strictness = Strictness.STRICT,
 ) -> Presentation:
     """Say what the shown pass means.
 
@@ -67,10 +86,11 @@ def judge(
         shown: what the caller showed, its signatures already checked.
         digest: digest of the request that is shown with it.
         now: when the request came.
-        successor_delivered: when the pass after the one shown was handed out (`Commit.delivered_at`); needed for old passes only. None where
+        successor_delivered: when the holder of the shown pass could know a newer one (`known_newer`); needed for old passes only. None where
             nobody knows any more: then it was long ago, and the proof counts as late. The live pass is the exception: `lane` itself says
             whether it has been delivered, and while it has not, nobody can be late.
         rules: the numbers.
+        strictness: of the grant: what an old pass proves.
     """
     if lane is None:
         return Presentation(PassStanding.CHALLENGE, lane_asked(read, shown), -1, "there is no such lane")
@@ -88,7 +108,31 @@ def judge(
         if lane.open:
             return Presentation(PassStanding.FRESH, lane.number, read.seq, "the live pass")
         return Presentation(PassStanding.CLOSED, lane.number, read.seq, "the lane closed unused")
-    return _judge_old(lane, read, shown, digest, now, successor_delivered, rules)
+    return _judge_old(lane, read, shown, digest, now, successor_delivered, rules, strictness)
+
+
+def proves_nothing(lane: Lane, seq: int) -> bool:
+    """Whether the old pass `seq`, shown under a stock grant, says nothing about a second holder of the key."""
+    return seq > lane.spent or (seq == lane.spent and not lane.follows)
+
+
+def known_newer(lane: Lane, seq: int, retired: Iterable[RetiredPass], strictness: Strictness) -> Instant | None:
+    """When the holder of the old pass `seq` could know a newer one; None if nobody knows (the live pass is for `judge` itself).
+
+    That is the delivery of the next pass. In a lane that does not follow, the next one a challenge gave: what came with an answer may never have
+    been looked at. No challenge after the first one moves this time: it is fixed before anybody sees a use of the old pass.
+
+    Args:
+        lane: the lane.
+        seq: the old pass.
+        retired: what became of the passes `seq`..`seq + 2`, as far as they are old.
+        strictness: of the grant.
+    """
+    known = {old.seq: old for old in retired}
+    shown = known.get(seq)
+    unseen = strictness is Strictness.STOCK and not lane.follows and shown is not None and shown.bought
+    newer = known.get(seq + 2 if unseen else seq + 1)
+    return None if newer is None else newer.handed
 
 
 def _judge_old(
@@ -99,11 +143,14 @@ def _judge_old(
     now: Instant,
     successor_delivered: Instant | None,
     rules: RotationRules,
+    strictness: Strictness,
 ) -> Presentation:
     before_live = read.seq == lane.seq - 1
     same = before_live and lane.digest != "" and lane.digest == digest
     if same and lane.used_at is not None and now - lane.used_at <= rules.retry_window and lane.resends < rules.resends:
         return Presentation(PassStanding.RESEND, lane.number, read.seq, "the same call asks for its answer again")
+    if strictness is Strictness.STOCK and proves_nothing(lane, read.seq):
+        return Presentation(PassStanding.CHALLENGE, lane.number, read.seq, "nobody bought a call with a newer pass")
     if before_live:
         if lane.delivered is None:
             why = "another call spent the pass and its answer is still on the way"
@@ -111,7 +158,8 @@ def _judge_old(
         delivered: Instant | None = lane.delivered
     else:
         delivered = successor_delivered
-    if delivered is not None and shown.iat is not None and shown.iat <= delivered + rules.slack:
+    # A proof is never younger than its arrival, whatever the sender's clock says.
+    if delivered is not None and shown.iat is not None and min(shown.iat, now) <= delivered + rules.slack:
         why = "the proof was made before its sender could know the newer pass"
         return Presentation(PassStanding.LOST_RACE, lane.number, read.seq, why)
     why = "an old pass was shown after its successor had been delivered"
@@ -120,7 +168,18 @@ def _judge_old(
 
 def successor(lane: Lane, digest: str, use: str, now: Instant) -> Lane:
     """The lane after its live pass was spent by the call `use` with `digest`: the next pass is live, not yet delivered."""
-    return replace(lane, seq=lane.seq + 1, issued=now, delivered=None, digest=digest, use=use, used_at=now, resends=0)
+    return replace(
+        lane,
+        seq=lane.seq + 1,
+        issued=now,
+        delivered=None,
+        digest=digest,
+        use=use,
+        used_at=now,
+        resends=0,
+        spent=lane.seq,
+        follows=lane.follows or lane.digest != "",
+    )
 
 
 def challenge(lane: Lane, now: Instant) -> Lane:
