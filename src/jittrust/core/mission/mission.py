@@ -15,6 +15,7 @@ class GoalSource(StrEnum):
 
     PROMPT_HOOK = "prompt_hook"
     MISSION_START = "mission_start"
+    CONSENT = "consent"  # proposed by an agent, confirmed by the person together with everything it may do
     ELICITATION = "elicitation"
     FLAG = "goal_flag"
     FILE = "mission_file"

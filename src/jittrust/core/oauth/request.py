@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jittrust.core.authority.map import AuthorityEntry
 from jittrust.core.model import Json
 from jittrust.core.units import Instant
 
@@ -47,6 +48,7 @@ class AuthorizationRequest:
         redirect_uri, oauth_state, challenge, nonce: as sent; empty for a back channel. `challenge` is the PKCE challenge, S256.
         resource: the MCP server behind the broker it is for, by name; empty = all of them.
         details: `authorization_details`, checked.
+        message: a back channel's `binding_message`: the person finds the same words where the request came from.
         goal: what the agent says it wants to do; a person may change it before saying yes, and only then it is a goal.
         minutes, gas, uses, lanes: what is asked for; 0 = as the rules give.
         jkt: key the tokens must be bound to (`dpop_jkt`); empty = not said yet.
@@ -54,6 +56,8 @@ class AuthorizationRequest:
         person: who answered; mission: what was started by it; approval: the question they answered.
         made, expires: until when it may go on from where it stands.
         polled, interval: back channel: when it was asked for last, and how many seconds must lie between.
+        entries: what the person was shown that it may do, exactly: it becomes the mission's map.
+        later: none of its tools was known when the person was asked, so that the goal's words allow what turns up, as they do for any mission.
         grant: what a redeemed code was given, so that a second use of the code ends it (RFC 6749 §4.1.2).
     """
 
@@ -84,4 +88,6 @@ class AuthorizationRequest:
     polled: Instant = Instant(0)
     interval: int = 5
     grant: str = ""
+    entries: tuple[AuthorityEntry, ...] = ()
+    later: bool = False
     revision: int = 1
