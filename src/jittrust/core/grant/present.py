@@ -91,6 +91,16 @@ class PresentationRules:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyProof:
+    """A proof without a token, as the token endpoint takes it: whose key (`jkt`), its id, the pass it carries (None without one), when it was made."""
+
+    jkt: str
+    jti: str
+    nonce: str | None
+    iat: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedBefore:
     """What was verified before and need not be computed again. Both mappings belong to the caller, who bounds their size.
 
@@ -185,6 +195,50 @@ def check_bearer(
     if request.proofs:
         raise InvalidTokenError("proof_with_bearer", "a bearer token comes without a proof")
     return Shown(binding=PassBinding.GATEWAY, grant=claims.grant)
+
+
+def check_key_proof(
+    proof: str,
+    method: str,
+    url: str,
+    now: Instant,
+    *,
+    window: Seconds = Seconds(60),
+    max_bytes: int = 4096,
+) -> KeyProof:
+    """Check a proof that comes without an access token, at the token endpoint and beside it (RFC 9449 §5, §10.1).
+
+    Args:
+        proof: value of the one DPoP header.
+        method: of the request.
+        url: of the request, from the configuration.
+        now: the time.
+        window: how far `iat` may lie behind and ahead. 60 s: no pass needs to be in it, so whoever remembers its `jti` must do so for this long.
+        max_bytes: longest proof.
+
+    Raises:
+        InvalidProofError: as `check_presentation`; `bad_claims` too for an `ath` or a `content_digest`, which speak of another request.
+    """
+    if not proof.isascii():
+        raise InvalidProofError("jws_base64", "the proof is not ASCII")
+    try:
+        head, body, signature = jws.parts_of(proof.encode("ascii"), max_bytes)
+        key = _key_of(jws.header_of(head))
+        if not key.holds(proof[: len(head) + 1 + len(body)].encode("ascii"), jws.decode(signature)):
+            raise InvalidProofError("bad_signature", "the proof's signature does not hold")
+        claims = jws.json_object(jws.decode(body), "bad_claims")
+    except jws.MalformedJwsError as error:
+        raise InvalidProofError(error.code, error.message) from None
+    if "ath" in claims or wire.CONTENT_DIGEST in claims:
+        raise InvalidProofError("bad_claims", "the proof is for a request with an access token or a message")
+    rules = PresentationRules(tokens.TokenRules("", ""), window, window)
+    failed = _failed_claim(claims, PresentedRequest(method, url, (), ()), None, rules, now)
+    if failed is not None:
+        raise InvalidProofError(*failed)
+    nonce = claims.get("nonce")
+    return KeyProof(
+        key.jkt, str(claims["jti"]), nonce if isinstance(nonce, str) else None, Instant(_whole(claims, "iat"))
+    )
 
 
 def token_of(authorization: Sequence[str], wanted: str = "dpop") -> bytes:
@@ -284,9 +338,9 @@ def _key_of(header: Mapping[str, Json]) -> jws.PublicProofKey:
 
 
 def _failed_claim(
-    body: Mapping[str, Json], request: PresentedRequest, token: bytes, rules: PresentationRules, now: Instant
+    body: Mapping[str, Json], request: PresentedRequest, token: bytes | None, rules: PresentationRules, now: Instant
 ) -> tuple[str, str] | None:
-    """First claim of the proof that does not hold: its detail and its message."""
+    """First claim of the proof that does not hold: its detail and its message. `token` None: the proof goes with none."""
     jti, nonce, iat = body.get("jti"), body.get("nonce"), _whole(body, "iat")
     here = normal_url(request.url)
     claimed_url, claimed_hash = body.get("htu"), body.get("ath")
@@ -310,8 +364,11 @@ def _failed_claim(
             "the proof is for another URL",
         ),
         (
-            isinstance(claimed_hash, str)
-            and hmac.compare_digest(claimed_hash.encode("utf-8", "replace"), token_hash(token).encode()),
+            token is None
+            or (
+                isinstance(claimed_hash, str)
+                and hmac.compare_digest(claimed_hash.encode("utf-8", "replace"), token_hash(token).encode())
+            ),
             "wrong_token",
             "the proof is for another token",
         ),
