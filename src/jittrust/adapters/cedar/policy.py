@@ -10,8 +10,9 @@ import hashlib
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.resources import files
 from itertools import chain, product
 from pathlib import Path
@@ -19,11 +20,16 @@ from typing import Any, Final, Generic, TypeVar
 
 import cedarpy
 
+from jittrust.adapters.cedar.findings import covers, strange_words, why_never
+from jittrust.adapters.cedar.partial import Holds, PartialAnswer, conditions, holds, question_leaf, scope_alone
+from jittrust.adapters.cedar.places import FindingLevel, PolicyFinding, PolicyStatement, statements
 from jittrust.core.errors import BadInputError, UnavailableError
 from jittrust.core.policy import PolicyAnswer
 from jittrust.ports.policy import PolicyQuestion
 
 _SORTED: Final = json.JSONEncoder(sort_keys=True)
+SHIPPED: Final = "default.cedar"
+"""Under this name the rules that ship are a file."""
 MOST_BYTES: Final = 1 << 20
 MOST_ANSWERS: Final = 4096
 MOST_HANDLES: Final = 512
@@ -36,21 +42,28 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class WrittenRule:
-    """One rule as it is in force. `id` is its `@id`, `why` its `@why`, `line` where it starts in `file`."""
+    """One rule as it is in force. `id` is its `@id`, `why` its `@why`, `line` and `column` where it starts in `file`, both from 1."""
 
     id: str
     permits: bool
     why: str
     file: str
     line: int
+    column: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A rule with its Cedar JSON and the scope that the index looks at."""
+    """A rule with its Cedar JSON, whose scope the index looks at, and its text."""
 
     rule: WrittenRule
     body: Mapping[str, Any]
+    statement: PolicyStatement
+
+    def finding(self, level: FindingLevel, code: str, text: str, word: str = "") -> PolicyFinding:
+        """Something wrong with this rule, at `word` where it has that."""
+        at = self.statement.find(word) or 0 if word else 0
+        return PolicyFinding(level, code, self.rule.file, *self.statement.place(at), self.rule.id, text)
 
     def may_match(self, uids: Mapping[str, frozenset[tuple[str, str]]], types: Mapping[str, str]) -> bool:
         """False only when the scope rules the question out. Anything not understood counts as a match."""
@@ -85,16 +98,15 @@ class CedarPolicy:
 
     def __init__(self, sources: Mapping[str, str]) -> None:
         """Check and compile policy texts by file name; see `load`."""
-        schema = _shipped("facts.cedarschema")
         self._rules: list[_Prepared] = []
-        for file, rules in sources.items():
-            self._rules += _compiled(file, rules, schema)
-        seen: dict[str, WrittenRule] = {}
-        for prepared in self._rules:
-            rule = prepared.rule
-            if (first := seen.setdefault(rule.id, rule)) is not rule:
-                where = f"{first.file}:{first.line}"
-                raise _broken(rule.file, rule.line, f'the id "{rule.id}" is taken by the rule at {where}')
+        for found in _examined(sources):
+            if isinstance(found, PolicyFinding):
+                raise BadInputError(
+                    "policy_broken",
+                    found.told,
+                    "jittrust does not start with it: mend the rule (jittrust policy check).",
+                )
+            self._rules.append(found)
         # Facts that no rule asks for are not even looked at: answers stay the same and are found again.
         self._facts = frozenset[str]().union(*(_asked(prepared.body) for prepared in self._rules))
         # The index: each rule under what its scope names most narrowly, the rest in a list that is always looked at.
@@ -117,7 +129,7 @@ class CedarPolicy:
         Raises:
             BadInputError: code `policy_missing`, `policy_empty` (no rule in it) or `policy_broken` (with file and line): do not start.
         """
-        sources = {"default.cedar": _shipped("default.cedar")}
+        sources = {SHIPPED: _shipped(SHIPPED)}
         if file is not None:
             sources[str(file)] = _read(file)
         return cls(sources)
@@ -146,25 +158,50 @@ class CedarPolicy:
         except (TypeError, ValueError, OverflowError) as error:
             raise _unavailable(str(error)) from error
 
+    def answer_in_part(self, question: PolicyQuestion, unknown: Callable[[str], bool]) -> PartialAnswer:
+        """Every rule that holds, permits beside forbids, and those of which it cannot be said because they look at what is not known.
+
+        Args:
+            question: with the facts that are known; what is neither in it nor unknown is known to be absent.
+            unknown: whether a fact is not known.
+        """
+        names = _Names(question)
+        told = {name: fact for name, fact in _context(question, self._facts).items() if not unknown(name)}
+        request = {**names.request, "context": _SORTED.encode(told)}
+        entities = names.entities()
+        leaf = question_leaf(request, entities, unknown)
+        found: dict[tuple[bool, Holds], list[str]] = {}
+        for at in sorted(self._matching(names)):
+            prepared = self._rules[at]
+            scope = holds(scope_alone(prepared.body), request, entities)
+            inside = Holds.NO if scope is Holds.NO else conditions(prepared.body, leaf)
+            inside = Holds.UNKNOWN if scope is Holds.UNKNOWN and inside is Holds.YES else inside
+            found.setdefault((prepared.rule.permits, inside), []).append(prepared.rule.id)
+        listed = {key: tuple(sorted(ids)) for key, ids in found.items()}
+        return PartialAnswer(
+            listed.get((True, Holds.YES), ()),
+            listed.get((False, Holds.YES), ()),
+            listed.get((True, Holds.UNKNOWN), ()),
+            listed.get((False, Holds.UNKNOWN), ()),
+        )
+
+    def same_rules(self, other: CedarPolicy) -> frozenset[str]:
+        """Ids of the rules that are the same in both."""
+        bodies = {prepared.rule.id: prepared.body for prepared in other._rules}
+        return frozenset(one.rule.id for one in self._rules if bodies.get(one.rule.id) == one.body)
+
+    def _matching(self, names: _Names) -> frozenset[int]:
+        listed = chain(self._everywhere, *(self._named.get(uid, ()) for uid in frozenset().union(*names.uids.values())))
+        return frozenset(at for at in listed if self._rules[at].may_match(names.uids, names.types))
+
     def _evaluate(self, question: PolicyQuestion, context: str) -> PolicyAnswer:
-        agent, person, server = ("Agent", question.agent), ("Person", question.person), ("Server", question.server)
-        thing = (_TYPES.get(question.resource_type, "Resource"), question.resource)
-        action = ("Action", question.action)
-        uids = {
-            "principal": frozenset({agent, person}),
-            "action": frozenset({action}),
-            "resource": frozenset({thing, server}),
-        }
-        types = {"principal": agent[0], "action": action[0], "resource": thing[0]}
-        listed = chain(self._everywhere, *(self._named.get(uid, ()) for uid in frozenset().union(*uids.values())))
-        matching = frozenset(at for at in listed if self._rules[at].may_match(uids, types))
+        names = _Names(question)
+        matching = self._matching(names)
         if not matching:
             return PolicyAnswer()
         handle = self._slices.get(matching, lambda: self._slice(matching))
-        entities = self._entities.get(
-            (*agent, *person, *thing, *server), lambda: _entities({agent: person, thing: server})
-        )
-        request = {"principal": _uid(agent), "action": _uid(action), "resource": _uid(thing), "context": context}
+        entities = self._entities.get(names.key, names.entities)
+        request = {**names.request, "context": context}
         result = cedarpy.is_authorized(request, handle, entities)
         if result.decision is cedarpy.Decision.NoDecision or result.diagnostics.errors:
             # Cedar skips a rule that fails. A forbid that is skipped would be a permission, so any error refuses.
@@ -177,6 +214,133 @@ class CedarPolicy:
         return cedarpy.PolicySet.from_json_str(
             json.dumps({"templates": {}, "staticPolicies": bodies, "templateLinks": []})
         )
+
+
+class ReloadablePolicy:
+    """`ports.policy.Policy` whose file can be read again while questions are answered."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        """Load it; see `CedarPolicy.load`."""
+        self._file = file
+        self._policy = CedarPolicy.load(file)
+
+    @property
+    def rules(self) -> tuple[WrittenRule, ...]:
+        """Every rule in force."""
+        return self._policy.rules
+
+    def answer(self, question: PolicyQuestion) -> PolicyAnswer:
+        """See `ports.policy.Policy`."""
+        return self._policy.answer(question)
+
+    def reload(self) -> PolicyChange:
+        """Read the file again. One question is answered by the old rules or by the new ones, never by some of both.
+
+        Raises:
+            BadInputError: as `CedarPolicy.load`; the rules that were in force stay in force.
+        """
+        before, after = self._policy, CedarPolicy.load(self._file)
+        self._policy = after
+        old, new = ({rule.id for rule in policy.rules} for policy in (before, after))
+        same = after.same_rules(before)
+        return PolicyChange(tuple(sorted(new - old)), tuple(sorted(old - new)), tuple(sorted((old & new) - same)))
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """What reading the file again changed: ids of rules."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+def check_policy(file: Path) -> tuple[tuple[WrittenRule, ...], tuple[PolicyFinding, ...]]:
+    """The rules of a file that can be read, and everything that is wrong with it, in the order of the file; nothing is put in force.
+
+    Raises:
+        BadInputError: code `policy_missing`, `policy_empty`; `policy_broken` where it is no text or too large.
+    """
+    text = _read(file)
+    rules, findings = list[_Prepared](), list[PolicyFinding]()
+    for found in _examined({SHIPPED: _shipped(SHIPPED), str(file): text}):
+        if isinstance(found, PolicyFinding):
+            findings.append(found)
+        else:
+            rules.append(found)
+    for at, prepared in enumerate(rules):
+        if prepared.rule.file == SHIPPED:
+            continue
+        why, word = why_never(prepared.body)
+        if why:
+            findings.append(prepared.finding(FindingLevel.WARNING, "never_matches", f"it never matches: {why}", word))
+            continue
+        findings += [
+            prepared.finding(FindingLevel.WARNING, "unknown_word", text, word)
+            for text, word in strange_words(prepared.body.get("conditions", []))
+        ]
+        findings += _covered(prepared, at, rules)
+    return (
+        tuple(prepared.rule for prepared in rules if prepared.rule.file != SHIPPED),
+        tuple(sorted(findings, key=lambda found: (found.line, found.column, found.code))),
+    )
+
+
+def _covered(prepared: _Prepared, at: int, rules: list[_Prepared]) -> Iterator[PolicyFinding]:
+    rule = prepared.rule
+    for place, other in enumerate(rules):
+        if place == at or not covers(other.body, prepared.body):
+            continue
+        where = f'"{other.rule.id}" ({other.rule.file}:{other.rule.line})'
+        if rule.permits and not other.rule.permits:
+            text = f"whatever it permits is forbidden by {where}, and a forbid wins"
+            yield prepared.finding(FindingLevel.WARNING, "shadowed_permit", text)
+            return
+        # Of two that say the same, the later one is the one too many.
+        if rule.permits is other.rule.permits and (place < at or not covers(prepared.body, other.body)):
+            yield prepared.finding(FindingLevel.WARNING, "adds_nothing", f"{where} already says the same and more")
+            return
+
+
+def _examined(sources: Mapping[str, str]) -> Iterator[_Prepared | PolicyFinding]:
+    """Rules and errors of all sources; a name that is taken is an error of the rule that comes later."""
+    seen: dict[str, WrittenRule] = {}
+    for file, text in sources.items():
+        empty = True
+        for found in _read_rules(file, text):
+            empty = False
+            if isinstance(found, _Prepared):
+                rule = found.rule
+                if (first := seen.setdefault(rule.id, rule)) is not rule:
+                    taken = f'the id "{rule.id}" is taken by the rule at {first.file}:{first.line}'
+                    found = found.finding(FindingLevel.ERROR, "name_taken", taken)  # noqa: PLW2901 - in its place
+            yield found
+        if empty:
+            raise BadInputError(
+                "policy_empty",
+                f"The policy {file} has no rule",
+                "Write one, or unset policy.file: an empty policy is a mistake.",
+            )
+
+
+class _Names:
+    """Who asks for what, in Cedar's names."""
+
+    def __init__(self, question: PolicyQuestion) -> None:
+        agent, person, server = ("Agent", question.agent), ("Person", question.person), ("Server", question.server)
+        thing, action = (_TYPES.get(question.resource_type, "Resource"), question.resource), ("Action", question.action)
+        self.uids = {
+            "principal": frozenset({agent, person}),
+            "action": frozenset({action}),
+            "resource": frozenset({thing, server}),
+        }
+        self.types = {"principal": agent[0], "action": action[0], "resource": thing[0]}
+        self.request = {"principal": _uid(agent), "action": _uid(action), "resource": _uid(thing)}
+        self.key = (*agent, *person, *thing, *server)
+        self._parents = {agent: person, thing: server}
+
+    def entities(self) -> cedarpy.Entities:
+        return _entities(self._parents)
 
 
 class _LeastUsed(Generic[K, V]):
@@ -239,23 +403,14 @@ def _read(file: Path) -> str:
         ) from error
 
 
-def _broken(file: str, line: int, what: str) -> BadInputError:
-    return BadInputError("policy_broken", f"{file}:{line}: {what}", "jittrust does not start with it: mend the rule.")
-
-
 def _unavailable(why: str) -> UnavailableError:
     return UnavailableError("policy_unavailable", f"The policy could not be evaluated: {why}", "jittrust doctor")
 
 
-def _compiled(file: str, text: str, schema: str) -> Iterator[_Prepared]:
-    statements = list(_statements(text))
-    if not statements:
-        raise BadInputError(
-            "policy_empty",
-            f"The policy {file} has no rule",
-            "Write one, or unset policy.file: an empty policy is a mistake.",
-        )
-    known, parsed_schemas = frozenset(_FACT.findall(schema)), dict[tuple[tuple[str, str], ...], cedarpy.Schema]()
+def _read_rules(file: str, text: str) -> Iterator[_Prepared | PolicyFinding]:
+    """The rules of a text, and in place of each that is broken what is wrong with it."""
+    schema = _shipped("facts.cedarschema")
+    known, parsed_schemas = fact_types(), dict[tuple[tuple[str, str], ...], cedarpy.Schema]()
 
     def faults(statement: str, arguments: list[str]) -> str:
         """What is wrong with a rule, with the types of the arguments it asks for that fit best; empty when nothing is."""
@@ -268,37 +423,94 @@ def _compiled(file: str, text: str, schema: str) -> Iterator[_Prepared]:
             checked = cedarpy.validate_policies(statement, parsed_schemas[declared])
             if checked.validation_passed:
                 return ""
-            found = found or "; ".join(_POLICY_NAME.sub("", fault.error) for fault in checked.errors)
+            found = found or "; ".join(_told(fault.error for fault in checked.errors))
         return found
 
-    for line, statement in statements:
-        try:
-            parsed = json.loads(cedarpy.policies_to_json_str(statement))
-        except ValueError as error:
-            raise _broken(file, line, f"this rule is not Cedar: {error}") from error
+    for statement in statements(text):
+        name = ""
+
+        def broken(code: str, what: str, at: int = 0, of: PolicyStatement = statement) -> PolicyFinding:
+            return PolicyFinding(FindingLevel.ERROR, code, file, *of.place(at), name, what)  # noqa: B023 - used in this turn
+
+        if complaint := _complaint(statement.text):
+            at = statement.find_unexpected(complaint, _complaint)
+            yield broken("not_cedar", f"this rule is not Cedar: {complaint}", at)
+            continue
+        parsed = json.loads(cedarpy.policies_to_json_str(statement.text))
         if parsed["templates"] or len(parsed["staticPolicies"]) != 1:
-            raise _broken(file, line, "one rule without ?principal and ?resource slots is wanted here")
+            at = statement.find("?principal") or statement.find("?resource") or 0
+            yield broken("not_cedar", "one rule without ?principal and ?resource slots is wanted here", at)
+            continue
         (body,) = parsed["staticPolicies"].values()
         annotations = body.get("annotations", {})
-        name = annotations.get("id") or ""
-        if not _ID.fullmatch(name):
-            raise _broken(file, line, 'a rule needs a name of letters, digits and . _ : - for the ledger: @id("…")')
+        written = annotations.get("id") or ""
+        if not _ID.fullmatch(written):
+            yield broken("no_name", 'a rule needs a name of letters, digits and . _ : - for the ledger: @id("…")')
+            continue
+        name = written
         asked = _asked(body)
         arguments = sorted(fact for fact in asked if fact.startswith("arg_"))
         if len(arguments) > MOST_ARGUMENTS:
-            raise _broken(file, line, f'rule "{name}" asks for more than {MOST_ARGUMENTS} arguments')
-        if wrong := faults(statement, arguments):
-            raise _broken(file, line, f'rule "{name}": {wrong}')
-        for fact in sorted(asked - known - set(arguments)):
+            at = statement.find(arguments[MOST_ARGUMENTS]) or 0
+            yield broken("unknown_fact", f"it asks for more than {MOST_ARGUMENTS} arguments", at)
+            continue
+        if wrong := faults(statement.text, arguments):
+            mixed = _mixed(body, {**known, **dict.fromkeys(arguments, "")})
+            at = statement.find_named(wrong) or (statement.find(f".{mixed}") or -1) + 1
+            yield broken("not_in_schema", wrong, at)
+            continue
+        if strange := sorted(asked - known.keys() - set(arguments)):
             # Cedar takes `context has intnt` for a condition that never holds: for a forbid that is a guard that is off.
-            raise _broken(file, line, f'rule "{name}": there is no fact "{fact}"')
-        rule = WrittenRule(name, body["effect"] == "permit", annotations.get("why") or "", file, line)
-        yield _Prepared(rule, body)
+            near = get_close_matches(strange[0], known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            yield broken("unknown_fact", f'there is no fact "{strange[0]}"{hint}', statement.find(strange[0]) or 0)
+            continue
+        line, column = statement.place()
+        rule = WrittenRule(name, body["effect"] == "permit", annotations.get("why") or "", file, line, column)
+        yield _Prepared(rule, body, statement)
+
+
+def _complaint(text: str) -> str:
+    """What Cedar's parser says of a text; empty when it parses."""
+    try:
+        cedarpy.policies_to_json_str(text)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _told(errors: Iterable[str]) -> list[str]:
+    """Cedar's complaints for people: once each, not once for every action of the schema; what follows from another one last."""
+    told = {_ACTION_NAME.sub("", _POLICY_NAME.sub("", error)) for error in errors}
+    return sorted(told, key=lambda text: (text.startswith("unable to find"), text))
+
+
+def _mixed(part: object, types: Mapping[str, str]) -> str:
+    """The first fact that is compared with a literal of another type; empty when there is none."""
+    if isinstance(part, list):
+        return next(filter(None, (_mixed(inner, types) for inner in part)), "")
+    if not isinstance(part, Mapping):
+        return ""
+    sides = (part.get("left"), part.get("right"))
+    if all(isinstance(side, Mapping) for side in sides):
+        for one, other in (sides, sides[::-1]):
+            access, value = one.get("."), other.get("Value")  # type: ignore[union-attr]
+            if isinstance(access, Mapping) and value is not None and access.get("attr") in types:
+                wanted = {bool: "Bool", str: "String", int: "Long"}.get(type(value), "")
+                if types[access["attr"]] != wanted:
+                    return str(access["attr"])
+    return next(filter(None, (_mixed(inner, types) for inner in part.values())), "")
 
 
 _MORE_FACTS: Final = "  // arg_NAME"
 _POLICY_NAME: Final = re.compile(r"for policy `policy\d+`, ")
-_FACT: Final = re.compile(r"^\s*(\w+)\?:", re.MULTILINE)
+_ACTION_NAME: Final = re.compile(r' for Action::"[^"]*"')
+_FACT: Final = re.compile(r"^\s*(\w+)\?:\s*([\w<>]+)", re.MULTILINE)
+
+
+def fact_types() -> Mapping[str, str]:
+    """Every fact that a rule may look at, with its type in Cedar's words. `arg_NAME`, a String or a Bool, is not among them."""
+    return dict(_FACT.findall(_shipped("facts.cedarschema")))
 
 
 def _asked(body: object) -> set[str]:
@@ -310,21 +522,3 @@ def _asked(body: object) -> set[str]:
             asked.add(str(test.get("attr")))
         return asked
     return set().union(*map(_asked, body)) if isinstance(body, list) else set()
-
-
-# A comment, a string, an end of rule: only what is needed to know where a rule ends.
-_PIECE: Final = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"|;', re.DOTALL)
-
-
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Each rule with the line where it starts. Cedar itself tells no lines."""
-    start = 0
-    ends = [match.end() for match in _PIECE.finditer(text) if match[0] == ";"]
-    for end in (*ends, len(text)):
-        piece = text[start:end]
-        bare = re.sub(r"\s+", "", _PIECE.sub(lambda match: "" if match[0].startswith("//") else match[0], piece))
-        if bare:
-            skipped = re.match(r"(?:\s|//[^\n]*)*", piece)
-            lead = skipped.end() if skipped else 0
-            yield text.count("\n", 0, start + lead) + 1, piece[lead:]
-        start = end

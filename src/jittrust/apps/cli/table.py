@@ -66,6 +66,9 @@ COMMANDS: Final[Sequence[CommandRow]] = (
     CommandRow(
         "replay", PROVE, "Judge recorded sessions with the live rules; nothing is called.", _HERE + "replay:replay"
     ),
+    CommandRow(
+        "policy", PROVE, "Check and test written rules; see what a change would have changed.", _HERE + "policy:app"
+    ),
     CommandRow("audit", PROVE, "Verify or export the ledger, offline.", _HERE + "audit:app"),
     CommandRow("doctor", PROVE, "What is really enforced on this machine, and what is not.", _HERE + "doctor:doctor"),
 )
