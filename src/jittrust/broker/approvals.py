@@ -60,6 +60,28 @@ class ApproverCheck(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class MissionAnswered:
+    """What an answer about a mission makes true: durable together with the answer, and what is done in memory after that."""
+
+    writes: tuple[Write, ...] = ()
+    records: tuple[RecordBody, ...] = ()
+    then: Callable[[], None] | None = None
+
+
+class MissionQuestions(Protocol):
+    """Whoever asks people for missions."""
+
+    def answered(self, approval: Approval, now: Instant) -> MissionAnswered:
+        """What follows from this answer; nothing is awaited.
+
+        Raises:
+            ConflictError: code `question_moved`: what would happen is not what was shown.
+            RefusedError: code `identity_not_active`.
+        """
+        ...
+
+
 class ApprovalBook:
     """What waits for a person."""
 
@@ -73,10 +95,20 @@ class ApprovalBook:
         self._rules = rules
         self._clock = clock
         self._passkeys: ApproverCheck | None = None
+        self._missions_asked: MissionQuestions | None = None
 
     def require_passkeys(self, check: ApproverCheck) -> None:
         """Take passkeys, and no PIN any more once somebody who may answer has one."""
         self._passkeys = check
+
+    def ask_for_missions(self, asking: MissionQuestions) -> None:
+        """Let this part say what follows when a person answers whether a mission may start."""
+        self._missions_asked = asking
+
+    @property
+    def passkey_required(self) -> bool:
+        """Whether a PIN says yes to nothing any more."""
+        return self._passkeys is not None and self._passkeys.required()
 
     async def waiting(self) -> Sequence[Approval]:
         """See `Approvals.waiting`."""
@@ -121,7 +153,12 @@ class ApprovalBook:
         records: list[RecordBody] = [{**record, "credential": proof.credential} if proof.credential else record]
         if answer.approve and found.kind is ApprovalKind.TOOL_DEFINITION:
             self._approve_definition(found, answer, writes, records, now)
-        await self._state.change(writes, records)
+        follows = MissionAnswered()
+        if found.kind is ApprovalKind.MISSION:
+            follows = self._follows(answered, now)
+        await self._state.change([*writes, *follows.writes], [*records, *follows.records])
+        if follows.then is not None:
+            follows.then()
         if found.kind is ApprovalKind.SUSPENSION:
             to_state = MissionState.ACTIVE if answer.approve else MissionState.TERMINATED
             await self._missions.apply(
@@ -131,6 +168,18 @@ class ApprovalBook:
         if found.kind is ApprovalKind.AUTHORITY and answer.approve and found.target:
             await self._missions.apply(found.mission, self._widening(found, answer))
         return answered
+
+    def _follows(self, answered: Approval, now: Instant) -> MissionAnswered:
+        yes = answered.state is ApprovalState.APPROVED
+        if yes and answered.confirmed_by is ConfirmedBy.PASSKEY and answered.answered_by != answered.target:
+            raise RefusedError(
+                "not_yours", "Only the person it is for says yes to a mission.", f"Ask {answered.target}."
+            )
+        if self._missions_asked is None:
+            raise ConflictError(
+                "question_moved", "Nobody asks for this mission any more.", "The agent has to ask again."
+            )
+        return self._missions_asked.answered(answered, now)
 
     def _widening(self, found: Approval, answer: Answer) -> MissionChange:
         """The one tool the agent asked for, into the map of its mission."""
@@ -196,7 +245,7 @@ class ApprovalBook:
         return await self._passkeys.proof(found, answer)
 
     def _check_pin_serves(self, found: Approval) -> None:
-        if self._passkeys is not None and self._passkeys.required():
+        if self.passkey_required:
             raise RefusedError(
                 "passkey_required",
                 "People approve with their passkeys here: a PIN says yes to nothing any more.",

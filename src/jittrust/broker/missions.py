@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from jittrust.broker.grants import GrantBook
@@ -43,6 +43,16 @@ GOAL_CHARACTERS = 20_000
 # Named here: inside the class `list` is the port's method.
 Writes: TypeAlias = list[Write]
 Records: TypeAlias = list[RecordBody]
+
+
+@dataclass(frozen=True, slots=True)
+class MissionBegun:
+    """A mission about to start: what makes it durable, and what has to be done in memory once it is."""
+
+    mission: Mission
+    writes: tuple[Write, ...]
+    records: tuple[RecordBody, ...]
+    carry_on: Callable[[], None]
 
 
 class MissionBook:
@@ -91,23 +101,11 @@ class MissionBook:
         else:
             identity = self._new_id("m")
         check_active(self._identities.person_standing(new.person))
-        writes: Writes = []
-        records: Records = []
         now = self._clock()
-        before = self._state.newest(new.person)
-        carried = self._state.memories.get(before.id) if before is not None else None
-        self._complete_current(new.person, now, writes, records)
-        mission = self.make(identity, new, now)
-        writes += [
-            PutMission(mission, None),
-            PutStanding(mission.id, Standing(opening(self._rules.trust), SessionState.NORMAL)),
-        ]
-        records.append(mission_record(mission, "started", new.person, now))
-        await self._state.change(writes, records)
-        if before is not None and carried is not None:
-            # The agent goes on with what it has read: a new goal makes no stranger's value its own.
-            self._state.carry(carried, mission.id, lost=carried.results_lost and now - before.confirmed < TOGETHER)
-        return mission
+        begun = self._begun(self.make(identity, new, now), "started", now)
+        await self._state.change(begun.writes, begun.records)
+        begun.carry_on()
+        return begun.mission
 
     async def say(self, person: str, text: str, source: GoalSource, session: str) -> Mission:
         """See `Missions.say`."""
@@ -190,6 +188,53 @@ class MissionBook:
         newest_first = sorted(chosen, key=lambda m: (m.created, m.id), reverse=True)
         return [MissionView(m, self._state.standings.get(m.id, unknown)) for m in newest_first]
 
+    # ---- for consents -----------------------------------------------------------------------------------------------------------------
+
+    def start_consented(
+        self, person: str, goal: Goal, authority: AuthorityMap, minutes: int, agent: str, now: Instant
+    ) -> MissionBegun:
+        """The mission that a person said yes to, with exactly this map, and what makes it durable together with that yes.
+
+        No PIN is asked for: it, or a passkey, was checked over exactly this question. Nothing is awaited.
+
+        Raises:
+            RefusedError: code `identity_not_active`.
+            BadInputError: a bad entry.
+        """
+        check_active(self._identities.person_standing(person))
+        checked_entries(authority.entries, set())
+        mission = Mission(
+            id=self._new_id("m"),
+            person=person,
+            agent=agent,
+            goal=goal,
+            state=MissionState.ACTIVE,
+            authority=authority,
+            created=now,
+            confirmed=now,
+            expires=Instant(now + minutes * 60),
+        )
+        return self._begun(mission, "consented", now)
+
+    def _begun(self, mission: Mission, what: str, now: Instant) -> MissionBegun:
+        writes: Writes = []
+        records: Records = []
+        before = self._state.newest(mission.person)
+        carried = self._state.memories.get(before.id) if before is not None else None
+        self._complete_current(mission.person, now, writes, records)
+        writes += [
+            PutMission(mission, None),
+            PutStanding(mission.id, Standing(opening(self._rules.trust), SessionState.NORMAL)),
+        ]
+        records.append(mission_record(mission, what, mission.person, now))
+
+        def carry_on() -> None:
+            if before is not None and carried is not None:
+                # The agent goes on with what it has read: a new goal makes no stranger's value its own.
+                self._state.carry(carried, mission.id, lost=carried.results_lost and now - before.confirmed < TOGETHER)
+
+        return MissionBegun(mission, tuple(writes), tuple(records), carry_on)
+
     # ---- for the registry ---------------------------------------------------------------------------------------------------------------
 
     def running(self, person: str) -> Mission | None:
@@ -234,9 +279,9 @@ class MissionBook:
     def extended(self, mission: Mission, tools: Iterable[Tool]) -> AuthorityMap:
         """The map with what the goal proposes for tools it does not name yet. An entry that a person answered is never touched.
 
-        A map that a person wrote whole (a mission file) is not extended: what is not in it was left out on purpose.
+        A map that a person wrote whole (a mission file), or confirmed line by line, is not extended: what is not in it was left out on purpose.
         """
-        if mission.goal.source is GoalSource.FILE or not mission.goal.stated:
+        if mission.goal.source in (GoalSource.FILE, GoalSource.CONSENT) or not mission.goal.stated:
             return mission.authority
         known = {tool.id: tool for tool in tools}
         proposed = propose(mission.goal, tuple(known.values()), self._rules.proposal)

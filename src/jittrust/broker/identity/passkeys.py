@@ -13,7 +13,7 @@ from jittrust.broker.identity.identities import IdentityBook
 from jittrust.broker.identity.parts import IdentityParts
 from jittrust.broker.identity.people import PeopleBook
 from jittrust.broker.state import State
-from jittrust.core.approval import Approval, ApprovalState, ConfirmedBy, question_challenge
+from jittrust.core.approval import Approval, ApprovalKind, ApprovalState, ConfirmedBy, question_challenge
 from jittrust.core.errors import BadInputError, JitError, NotFoundError, RefusedError
 from jittrust.core.identity.identity import Identity, IdentityState, Role
 from jittrust.core.identity.passkey_response import said
@@ -173,7 +173,9 @@ class PasskeyBook:
     async def proof(self, approval: Approval, answer: Answer) -> ApprovalProof:
         """See `ApproverCheck.proof`."""
         _, person = self._people.seen(answer.session)
-        if person.role not in _MAY_ANSWER:
+        own = approval.kind is ApprovalKind.MISSION and approval.target == person.id
+        # Whoever is asked on their own behalf may always say no.
+        if person.role not in _MAY_ANSWER and (answer.approve or not own):
             raise RefusedError("role_too_low", "Only responders and admins answer questions.", "Ask one of them.")
         if not answer.approve:
             return ApprovalProof(person.id)
