@@ -13,17 +13,28 @@ class TokenStatus(Protocol):
     """Introspection, revocation, status lists and keys."""
 
     async def introspect(self, token: str, caller: ClientProof) -> Mapping[str, Json]:
-        """RFC 7662 §2.2, with `grant_id`, `mission` and remaining gas; `{"active": false}` for everything that is no live grant of this broker.
+        """RFC 7662 §2.2, with `grant_id`, `mission`, gas and uses, left and at most.
+
+        `{"active": false}` for everything that takes no calls now, and for whom the answer is not meant: it is for workloads of the registry that
+        proved who they are, and for the client that the token was given to.
 
         Raises:
-            OAuthError: `invalid_client`: the caller is no workload of this trust domain, nor the token's own client.
+            OAuthError: `invalid_client`: the caller did not say who it is.
         """
         ...
 
-    async def revoke(self, token: str, caller: ClientProof) -> None:
+    async def introspect_signed(self, token: str, caller: ClientProof) -> str:
+        """The same as a signed token for this caller (RFC 9701). Raises as `introspect`."""
+        ...
+
+    async def revoke(self, token: str, caller: ClientProof, proof: str = "") -> None:
         """End what a token stands for (RFC 7009): an access token's grant with everything carved from it, a refresh token's chain.
 
-        An unknown token is no error. Raises OAuthError: `invalid_client`.
+        An unknown token is no error. `proof`: value of the DPoP header; a public client shows with it that it holds the key of a bound token.
+
+        Raises:
+            OAuthError: `invalid_client`: not who it says, not the client that the token was given to, or not the holder of its key;
+                `invalid_dpop_proof`.
         """
         ...
 

@@ -4,11 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from jittrust.broker.identity.index import IdentityIndex
 from jittrust.broker.oauth.clients import Authenticated
+from jittrust.broker.oauth.live import grant_standing, live_token
 from jittrust.broker.oauth.parts import OAuthParts
+from jittrust.broker.record import milliseconds
 from jittrust.broker.state import State
+from jittrust.core.grant import wire
+from jittrust.core.grant.claims import InvalidTokenError
+from jittrust.core.grant.statement import intent_digest
 from jittrust.core.identity.spiffe_id import TrustDomain
+from jittrust.core.intent.goal import read_goal
+from jittrust.core.intent.reading import goal_code
+from jittrust.core.oauth.error import OAuthError
+from jittrust.core.oauth.status_list import TokenStanding
+from jittrust.core.oauth.transaction import (
+    LIFE,
+    MOST_BYTES,
+    TRANSACTION_TYPE,
+    TransactionClaims,
+    mint_transaction,
+    narrower_scope,
+    read_context,
+    read_scope,
+    read_transaction,
+    replacement,
+    scope_of,
+)
+from jittrust.core.units import Instant
 from jittrust.ports.authorization_server import TokenAnswer
+
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
+_TAKEN = frozenset(
+    (
+        "grant_type",
+        "requested_token_type",
+        "audience",
+        "scope",
+        "subject_token",
+        "subject_token_type",
+        "request_context",
+        "request_details",
+        "client_id",
+        "client_assertion",
+        "client_assertion_type",
+    )
+)
 
 
 class TransactionBook:
@@ -19,7 +60,134 @@ class TransactionBook:
         self._state = state
         self._trust_domain = trust_domain
         self._parts = parts
+        self._identities = IdentityIndex.of(state)
 
     async def issue(self, who: Authenticated, parameters: Mapping[str, str]) -> TokenAnswer:
-        """A transaction token for a grant token (or a transaction token that is replaced by a narrower one). Raises OAuthError."""
-        raise NotImplementedError
+        """A transaction token for a grant token (or a transaction token that is replaced by a narrower one).
+
+        Only a workload of the registry that proved who it is gets one. `audience` is the name of our trust domain. `scope` may be less than what
+        was shown. `request_details` and `request_context` are taken at the edge only: whoever replaces a token cannot touch them.
+
+        Raises:
+            OAuthError: `unauthorized_client`, `invalid_target`, `invalid_scope`, `invalid_request`; `invalid_grant`, code `token_dead`, when what
+                was shown is no token of ours or stands for nothing that may go on.
+        """
+        if not who.proven or self._identities.agent(who.agent) is None:
+            raise OAuthError(
+                "unauthorized_client", "no_workload", "Only a workload of this trust domain gets transaction tokens."
+            )
+        unknown = sorted(set(parameters) - _TAKEN)
+        if unknown:
+            raise OAuthError("invalid_request", "parameter_unknown", f"{unknown[0][:60]!r} is not taken here")
+        if parameters.get("audience") != self._trust_domain.name:
+            raise OAuthError("invalid_target", "audience_unknown", "audience is not the name of this trust domain")
+        scope = read_scope(parameters.get("scope", ""))
+        now = self._parts.clock()
+        kind = parameters.get("subject_token_type")
+        if kind == ACCESS_TOKEN_TYPE:
+            claims = self._first(parameters, scope, who.agent, now)
+        elif kind == TRANSACTION_TYPE:
+            claims = self._next(parameters, scope, who.agent, now)
+        else:
+            raise OAuthError(
+                "invalid_request",
+                "subject_token_type",
+                f"subject_token_type is {ACCESS_TOKEN_TYPE} or {TRANSACTION_TYPE}",
+            )
+        token = mint_transaction(claims, self._parts.kid, self._parts.sign)
+        if len(token) > MOST_BYTES:
+            raise OAuthError(
+                "invalid_request", "context_malformed", "request_details and request_context are too large"
+            )
+        await self._state.change(
+            [],
+            [
+                {
+                    "kind": "oauth",
+                    "at": milliseconds(now),
+                    "what": "transaction_replaced" if kind == TRANSACTION_TYPE else "transaction_issued",
+                    "mission": claims.transaction,
+                    "grant": claims.grant,
+                    "workload": who.agent,
+                    "scope": list(claims.scope),
+                    "expires": milliseconds(Instant(claims.expires)),
+                    "by": f"client:{who.client.id}",
+                    "why": "",
+                }
+            ],
+        )
+        return TokenAnswer(
+            {
+                "access_token": token,
+                "issued_token_type": TRANSACTION_TYPE,
+                "token_type": "N_A",
+                "expires_in": claims.expires - int(now),
+            }
+        )
+
+    def _first(
+        self, parameters: Mapping[str, str], scope: tuple[str, ...] | None, workload: str, now: Instant
+    ) -> TransactionClaims:
+        live = live_token(self._state, self._parts, parameters.get("subject_token", ""))
+        if live is None:
+            raise _dead()
+        grant, mission = live.grant, live.mission
+        within = grant.authority if grant.authority is not None else mission.authority
+        mine = f"{grant.server}/" if grant.server else ""
+        code = goal_code(read_goal(mission.goal))
+        most = scope_of(tuple(entry.tool for entry in within.approved if entry.tool.startswith(mine)), code)
+        if not most:
+            raise OAuthError(
+                "invalid_scope", "scope_empty", "The grant allows nothing that a transaction could be for."
+            )
+        details = read_context(parameters.get("request_details", ""), "request_details")
+        expires = min(live.claims.expires, int(now + LIFE))
+        if expires <= int(now):
+            raise _dead()
+        return TransactionClaims(
+            issuer=self._parts.issuer,
+            audience=self._trust_domain.name,
+            transaction=mission.id,
+            subject=mission.person,
+            scope=narrower_scope(most, scope),
+            workload=workload,
+            context={
+                wire.GRANT: grant.id,
+                wire.MISSION: mission.id,
+                "agent": grant.agent,
+                wire.INTENT: intent_digest(mission),
+                wire.INTENT_CODE: code,
+                **({"details": details} if details else {}),
+            },
+            issued=int(now),
+            expires=expires,
+            environment=read_context(parameters.get("request_context", ""), "request_context"),
+        )
+
+    def _next(
+        self, parameters: Mapping[str, str], scope: tuple[str, ...] | None, workload: str, now: Instant
+    ) -> TransactionClaims:
+        if parameters.get("request_details") or parameters.get("request_context"):
+            raise OAuthError(
+                "invalid_request", "context_fixed", "What came with the first token stays as it is for the whole chain."
+            )
+        said = parameters.get("subject_token", "")
+        try:
+            shown = read_transaction(
+                said.encode("utf-8", "replace"), self._parts.keys, self._parts.issuer, self._trust_domain.name, now
+            )
+        except InvalidTokenError:
+            raise _dead() from None
+        grant = self._state.grants.get(shown.grant)
+        if grant is None or grant_standing(self._state, grant, now) is not TokenStanding.VALID:
+            raise _dead()
+        made = replacement(shown, scope, workload, now)
+        if made.expires <= made.issued:
+            raise _dead()
+        return made
+
+
+def _dead() -> OAuthError:
+    return OAuthError(
+        "invalid_grant", "token_dead", "The token is none of ours, or takes no calls any more.", "Ask for a new grant."
+    )
