@@ -122,8 +122,23 @@ def spend(
     number: int = 0,
     goes_out: bool = True,
     later: float = 1,
+    entry: str = "",
 ) -> SpendPass:
-    return SpendPass(of, number, seq, f"digest-{use}", use, Gas(price), Instant(NOW + later), goes_out)
+    return SpendPass(of, number, seq, f"digest-{use}", use, Gas(price), Instant(NOW + later), goes_out, entry)
+
+
+def child(name: str, *path: str, gas: int = 10, uses: int | None = None, own: AuthorityMap | None = None) -> OpenGrant:
+    """A grant carved from the last of `path`."""
+    made = replace(
+        grant(name, gas),
+        family=path[0],
+        path=path,
+        uses_left=uses,
+        uses_limit=uses,
+        authority=own,
+        binding=PassBinding.DPOP,
+    )
+    return OpenGrant(made, lane(name))
 
 
 def approval(name: str = "a-1") -> Approval:

@@ -34,6 +34,7 @@ from jittrust.adapters.files.fence import FileFence
 from jittrust.adapters.memory.commit import MemoryCommit
 from jittrust.adapters.sqlite.commit import SqliteCommit
 from jittrust.core.approval import APPROVAL_MOVES, ApprovalState
+from jittrust.core.authority.map import AuthorityEntry, AuthorityMap
 from jittrust.core.errors import JitError
 from jittrust.core.grant.grant import Grant, Lane
 from jittrust.core.grant.states import GRANT_MOVES, GrantState
@@ -102,6 +103,20 @@ class Model:
                 self.missions[write.mission.id] = write.mission
             case OpenGrant():
                 new = write.grant
+                if new.path:
+                    self.all_active(new.path)
+                    payer = self.grants[new.path[-1]]
+                    if payer.path != new.path[:-1]:
+                        raise ModelRefusal("not_active")
+                    if payer.gas_left < new.gas_limit:
+                        raise ModelRefusal("gas_exhausted")
+                    uses = payer.uses_left
+                    if uses is not None:
+                        if new.uses_limit is None or new.uses_limit > uses:
+                            raise ModelRefusal("uses_exhausted")
+                        uses -= new.uses_limit
+                    self.paid[payer.id] = self.paid.get(payer.id, 0) + new.gas_limit
+                    self.grants[payer.id] = replace(payer, gas_left=Gas(payer.gas_left - new.gas_limit), uses_left=uses)
                 for old in self.grants.values():
                     if old.id == new.id or (new.request and (old.mission, old.request) == (new.mission, new.request)):
                         raise ModelRefusal("grant_exists")
@@ -132,6 +147,28 @@ class Model:
                 self.calls.append(write)
         return None
 
+    def all_active(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name not in self.grants or self.grants[name].state != "active":
+                raise ModelRefusal("not_active")
+
+    def count(self, name: str, entry: str) -> None:
+        user = self.grants[name]
+        if user.uses_left is not None:
+            if user.uses_left == 0:
+                raise ModelRefusal("uses_exhausted")
+            user = replace(user, uses_left=user.uses_left - 1)
+        if entry:
+            own = list(user.authority.entries) if user.authority else []
+            for place, one in enumerate(own):
+                if one.id == entry and one.uses_left != 0:
+                    own[place] = replace(one, uses_left=None if one.uses_left is None else one.uses_left - 1)
+                    break
+            else:
+                raise ModelRefusal("uses_exhausted")
+            user = replace(user, authority=AuthorityMap(tuple(own)))
+        self.grants[name] = user
+
     def spend(self, write: SpendPass) -> Gas:
         live = self.lanes.get((write.grant, write.lane))
         if live is None or not live.open or live.seq != write.seq:
@@ -139,10 +176,13 @@ class Model:
         payer = self.grants[write.grant]
         under = self.missions.get(payer.mission)
         if write.goes_out:
-            if payer.state != "active" or under is None or under.state != "active":
+            if under is None or under.state != "active":
                 raise ModelRefusal("not_active")
+            self.all_active((payer.id, *payer.path))
             if payer.gas_left < write.price:
                 raise ModelRefusal("gas_exhausted")
+            self.count(payer.id, write.entry)
+            payer = self.grants[payer.id]
         price = min(write.price, payer.gas_left)
         self.spent.append((write.grant, write.lane, write.seq))
         self.paid[write.grant] = self.paid.get(write.grant, 0) + price
@@ -176,6 +216,14 @@ class Model:
 
 
 names = st.sampled_from(["1", "2", "3"])
+uses = st.sampled_from([None, None, 0, 1, 2])
+own_maps = st.none() | st.lists(uses, max_size=2).map(
+    lambda left: AuthorityMap(
+        tuple(AuthorityEntry(f"e-{at}", "files/read_file", uses_left=most) for at, most in enumerate(left))
+    )
+)
+entries = st.sampled_from(["", "", "e-0", "e-1"])
+paths = st.sampled_from([(), (), ("1",), ("2",), ("1", "2"), ("2", "1")])
 seqs = st.integers(0, 4)
 numbers = st.integers(0, 2)
 instants = st.integers(0, 50).map(lambda n: Instant(NOW + n / 4))
@@ -190,6 +238,7 @@ writes = st.one_of(
         price=st.sampled_from([0, 1, 3, 60]).map(Gas),
         at=instants,
         goes_out=st.booleans(),
+        entry=entries,
     ),
     st.builds(
         PutMission,
@@ -197,11 +246,17 @@ writes = st.one_of(
         after=st.none() | st.integers(0, 2),
     ),
     st.builds(
-        lambda name, gas, request, of: OpenGrant(grant(name, gas, request, of), lane(name)),
+        lambda name, gas, request, of, path, most, own: OpenGrant(
+            replace(grant(name, gas, request, of), path=path, uses_left=most, uses_limit=most, authority=own),
+            lane(name),
+        ),
         names,
         st.integers(0, 100),
         st.sampled_from(["", "r"]),
         names,
+        paths,
+        uses,
+        own_maps,
     ),
     st.builds(MoveGrant, names, st.sampled_from(GrantState)),
     st.builds(
@@ -271,11 +326,24 @@ class StoreMachine(RuleBasedStateMachine):
     def begin_mission(self, name: str, gas: int) -> None:
         self.ask(Change((PutMission(mission(name), None), OpenGrant(grant(name, gas, of=name), lane(name)))))
 
+    @precondition(lambda self: self.model.grants)
+    @rule(data=st.data(), name=st.sampled_from(["3", "4", "5", "6"]), gas=st.integers(0, 20), most=uses, own=own_maps)
+    def carve(self, data: st.DataObject, name: str, gas: int, most: int | None, own: AuthorityMap | None) -> None:
+        parent = data.draw(st.sampled_from(sorted(self.model.grants)).map(self.model.grants.__getitem__))
+        child = replace(
+            grant(name, gas, of=parent.mission),
+            path=(*parent.path, parent.id),
+            uses_left=most,
+            uses_limit=most,
+            authority=own,
+        )
+        self.ask(Change((OpenGrant(child, lane(name)),), (record(),)))
+
     @precondition(lambda self: self.model.lanes)
-    @rule(data=st.data(), price=st.integers(0, 9), goes_out=st.booleans(), at=instants)
-    def spend_live_pass(self, data: st.DataObject, price: int, at: Instant, *, goes_out: bool) -> None:
+    @rule(data=st.data(), price=st.integers(0, 9), goes_out=st.booleans(), at=instants, entry=entries)
+    def spend_live_pass(self, data: st.DataObject, price: int, at: Instant, entry: str, *, goes_out: bool) -> None:
         live = data.draw(st.sampled_from(sorted(self.model.lanes)).map(self.model.lanes.__getitem__))
-        spending = SpendPass(live.grant, live.number, live.seq, "d", "u", Gas(price), at, goes_out)
+        spending = SpendPass(live.grant, live.number, live.seq, "d", "u", Gas(price), at, goes_out, entry)
         self.ask(Change((spending,), (record(),)))
 
     @precondition(lambda self: self.model.lanes)

@@ -17,9 +17,9 @@ from jittrust.broker.definitions import tool_of
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
 from jittrust.core.authority.pin import ToolPin
 from jittrust.core.errors import ConflictError, JitError
-from jittrust.core.grant.grant import Grant, Lane, PassBinding, RetiredPass
+from jittrust.core.grant.grant import Grant, Lane, RetiredPass
 from jittrust.core.grant.lanes import successor
-from jittrust.core.grant.spend import pay, pay_refusal
+from jittrust.core.grant.spend import carve, pay, pay_refusal, use
 from jittrust.core.grant.states import GRANT_MOVES, GrantState
 from jittrust.core.history import History
 from jittrust.core.intent.drift import TrailStep
@@ -216,7 +216,7 @@ class State:
         """The newest grant that stands behind the calls of the mission's own enforcement points."""
         for name in reversed(self._grants_of.get(mission, {})):
             found = self.grants[name]
-            if found.binding is PassBinding.GATEWAY and not found.server and not found.request:
+            if found.shared:
                 return found
         return None
 
@@ -336,6 +336,8 @@ class State:
                 self.missions[mission.id] = mission
                 self._index_mission(mission)
             case OpenGrant(grant, lane):
+                if grant.parent:
+                    self.grants[grant.parent] = carve(self.grants[grant.parent], grant.gas_limit, grant.uses_limit)
                 self.grants[grant.id] = grant
                 self.lanes[grant.id, lane.number] = lane
                 self._grants_of.setdefault(grant.mission, {})[grant.id] = None
@@ -407,7 +409,10 @@ class State:
         key = (spend.grant, spend.lane)
         grant = self.grants[spend.grant]
         self.lanes[key] = successor(self.lanes[key], spend.digest, spend.use, spend.at)
-        self.grants[spend.grant] = pay(grant, spend.price) if spend.goes_out else pay_refusal(grant, spend.price)[0]
+        if spend.goes_out:
+            self.grants[spend.grant] = use(pay(grant, spend.price), spend.entry)
+        else:
+            self.grants[spend.grant] = pay_refusal(grant, spend.price)[0]
 
     def _count(self, add: AddHistory) -> None:
         self.histories[add.agent] = counted(self.histories.get(add.agent, History()), add)

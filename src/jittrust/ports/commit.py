@@ -38,7 +38,8 @@ class SpendPass:
     Holds only if the lane is open, its `seq` is still `seq`, the grant has `gas_left >= price`, and, when `goes_out` (the call will be
     forwarded), grant, every grant of its `path` and mission are active, and `uses_left` is None or >= 1 (it goes down by one).
     A refused call (`goes_out` False) debits `min(price, gas_left)`. `entry`: the entry of the grant's own authority that covers a call that goes
-    out (empty: it has none of its own); where it has `uses_left`, that must be >= 1 and goes down by one.
+    out (empty: it has none of its own); where it has `uses_left`, that must be >= 1 and goes down by one. An entry that the grant has not got has no
+    use left. Neither is looked at for a refused call.
     """
 
     grant: str
@@ -64,8 +65,9 @@ class PutMission:
 class OpenGrant:
     """Store a new grant with lane 0. Holds only if no grant has this id, nor this (mission, request) when request is not empty.
 
-    A grant with a `path` is carved from the last of it: that parent and all before it must be active, and the parent's `gas_left` goes down by the
-    child's `gas_limit` (and its `uses_left`, where it has one, by the child's `uses_limit`), which must be there. Nothing of it ever comes back.
+    A grant with a `path` is carved from the last of it, whose own `path` is the rest: it and all before it must be active, and its `gas_left` goes
+    down by the child's `gas_limit` (and its `uses_left`, where it has one, by the child's `uses_limit`, which must then be told), which must be there. Nothing of
+    it ever comes back.
     """
 
     grant: Grant
@@ -249,9 +251,9 @@ class Commit(Protocol):
         Raises:
             PassSupersededError: a `SpendPass` or `PutLane` lost: the seq is not the live one, or the lane is closed.
             GasExhaustedError: a `SpendPass` that goes out costs more than is left, or an `OpenGrant` takes more than its parent has (code
-                `gas_exhausted`); no use is left (code `uses_exhausted`).
+                `gas_exhausted`); no use of the grant or of its entry is left (code `uses_exhausted`).
             ConflictError: code `stale_generation` (PutMission), `stale_revision` (Keep, Drop),
-                `grant_exists` (OpenGrant), `not_active` (goes out without an active grant and mission).
+                `grant_exists` (OpenGrant), `not_active` (goes out without an active grant, path and mission; carved from what is not active).
             FencedError: another broker has taken over.
             UnavailableError: code `store_unavailable`: disk full, deadline passed, file broken. Nothing was changed as far as can be known.
         """

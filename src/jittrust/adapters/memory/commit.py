@@ -14,13 +14,13 @@ from jittrust.core.approval import APPROVAL_MOVES, Approval
 from jittrust.core.authority.pin import ToolPin
 from jittrust.core.errors import (
     ConflictError,
-    GasExhaustedError,
     NotFoundError,
     PassSupersededError,
     UnavailableError,
 )
 from jittrust.core.grant.grant import Grant, Lane, RetiredPass
 from jittrust.core.grant.lanes import successor
+from jittrust.core.grant.spend import carve, pay, pay_refusal, use
 from jittrust.core.grant.states import GRANT_MOVES, GrantState
 from jittrust.core.history import History
 from jittrust.core.ledger.checkpoint import Checkpoint, LedgerSigner
@@ -196,18 +196,18 @@ class MemoryCommit:
         if lane is None or not lane.open or lane.seq != spend.seq:
             raise PassSupersededError("pass_superseded", "this pass is not the live one of its lane")
         grant = self._grant(spend.grant)
-        mission = self._missions.get(grant.mission)
-        if spend.goes_out and not (
-            grant.state is GrantState.ACTIVE and mission is not None and mission.state is MissionState.ACTIVE
-        ):
-            raise ConflictError("not_active", "the grant or its mission is not active")
-        if spend.goes_out and grant.gas_left < spend.price:
-            raise GasExhaustedError("gas_exhausted", f"this costs {spend.price} gas, {grant.gas_left} are left")
-        left = Gas(max(0, grant.gas_left - spend.price))
+        if spend.goes_out:
+            mission = self._missions.get(grant.mission)
+            if mission is None or mission.state is not MissionState.ACTIVE:
+                raise _not_active()
+            self._check_active(grant.id, *grant.path)
+            paid = use(pay(grant, spend.price), spend.entry)
+        else:
+            paid = pay_refusal(grant, spend.price)[0]
         self._retire(lane, undo, spend.at, bought=True)
         _put(self._lanes, (lane.grant, lane.number), successor(lane, spend.digest, spend.use, spend.at), undo)
-        _put(self._grants, grant.id, replace(grant, gas_left=left), undo)
-        return left
+        _put(self._grants, grant.id, paid, undo)
+        return paid.gas_left
 
     def _put_mission(self, write: PutMission, undo: Undo) -> None:
         stored = self._missions.get(write.mission.id)
@@ -217,6 +217,13 @@ class MemoryCommit:
 
     def _open_grant(self, write: OpenGrant, undo: Undo) -> None:
         grant = write.grant
+        if grant.path:
+            self._check_active(*grant.path)
+            parent = self._grants[grant.parent]
+            if parent.path != grant.path[:-1]:
+                raise _not_active()
+            rest = carve(parent, grant.gas_limit, grant.uses_limit)
+            _put(self._grants, grant.parent, rest, undo)
         request = (grant.mission, grant.request)
         if grant.id in self._grants or (grant.request and request in self._requests):
             raise ConflictError("grant_exists", "there is a grant with this id or for this request already")
@@ -282,11 +289,21 @@ class MemoryCommit:
         handed = at if lane.delivered is None else lane.delivered
         _put(self._retired, (lane.grant, lane.number, lane.seq), RetiredPass(lane.seq, bought, handed), undo)
 
+    def _check_active(self, *names: str) -> None:
+        for name in names:
+            found = self._grants.get(name)
+            if found is None or found.state is not GrantState.ACTIVE:
+                raise _not_active()
+
     def _grant(self, name: str) -> Grant:
         grant = self._grants.get(name)
         if grant is None:
             raise NotFoundError("no_such_grant", f"there is no grant {name}")
         return grant
+
+
+def _not_active() -> ConflictError:
+    return ConflictError("not_active", "the grant, one of those it was carved from, or its mission is not active")
 
 
 def _stale(kind: str, name: str) -> ConflictError:

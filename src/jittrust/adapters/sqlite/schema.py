@@ -110,6 +110,17 @@ MIGRATIONS: tuple[str, ...] = (
             ON next.grant_id = old.grant_id AND next.lane = old.lane AND next.seq = old.seq + 1
             WHERE old.grant_id = lane.grant_id AND old.lane = lane.number AND old.use_id <> '' AND next.use_id <> '');
     """,
+    """
+    -- Delegation, and grants by the number of calls: a grant from before has no path, no limit and no authority of its own.
+    ALTER TABLE access_grant ADD COLUMN uses_left INTEGER CHECK (uses_left >= 0);
+    ALTER TABLE access_grant ADD COLUMN path TEXT NOT NULL DEFAULT '[]';  -- ids, the root first; none for a root
+    CREATE TABLE entry_use (
+        grant_id TEXT NOT NULL,
+        entry TEXT NOT NULL,            -- of the grant's own authority
+        uses_left INTEGER CHECK (uses_left >= 0),
+        PRIMARY KEY (grant_id, entry)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

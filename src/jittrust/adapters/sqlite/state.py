@@ -30,10 +30,7 @@ def read_state(db: sqlite3.Connection) -> StoredState:
     """
     return StoredState(
         missions={name: decode(Mission, body) for name, body in db.execute("SELECT id, body FROM mission")},
-        grants={
-            name: replace(decode(Grant, body), state=GrantState(state), gas_left=Gas(gas))
-            for name, state, gas, body in db.execute("SELECT id, state, gas_left, body FROM access_grant")
-        },
+        grants=_grants(db),
         lanes={(lane.grant, lane.number): lane for lane in _lanes(db)},
         standings={name: decode(Standing, body) for name, body in db.execute("SELECT mission, body FROM standing")},
         approvals={name: decode(Approval, body) for name, body in db.execute("SELECT id, body FROM approval")},
@@ -63,6 +60,20 @@ def _kept(db: sqlite3.Connection) -> dict[str, dict[str, Kept]]:
             raise UnavailableError("store_unavailable", f"the store holds a {kind}, which this version does not know")
         kept[kind][name] = decode(KEPT[kind], body)
     return kept
+
+
+def _grants(db: sqlite3.Connection) -> dict[str, Grant]:
+    uses: dict[str, dict[str, int | None]] = defaultdict(dict)
+    for name, entry, left in db.execute("SELECT grant_id, entry, uses_left FROM entry_use"):
+        uses[name][entry] = left
+    grants: dict[str, Grant] = {}
+    for name, state, gas, left, body in db.execute("SELECT id, state, gas_left, uses_left, body FROM access_grant"):
+        found = replace(decode(Grant, body), state=GrantState(state), gas_left=Gas(gas), uses_left=left)
+        if found.authority is not None:
+            counted = tuple(replace(one, uses_left=uses[name][one.id]) for one in found.authority.entries)
+            found = replace(found, authority=replace(found.authority, entries=counted))
+        grants[name] = found
+    return grants
 
 
 def _lanes(db: sqlite3.Connection) -> list[Lane]:

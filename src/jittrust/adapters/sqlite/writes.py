@@ -5,12 +5,13 @@ A condition is the WHERE of the statement that acts on it, and RETURNING tells w
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import assert_never
 
 from jittrust.adapters.sqlite.codec import encode
 from jittrust.core.approval import APPROVAL_MOVES, Approval, ApprovalState
-from jittrust.core.errors import ConflictError, GasExhaustedError, NotFoundError, PassSupersededError
+from jittrust.core.errors import ConflictError, GasExhaustedError, JitError, NotFoundError, PassSupersededError
 from jittrust.core.grant.grant import Lane
 from jittrust.core.grant.states import GRANT_MOVES, GrantState
 from jittrust.core.states import move
@@ -40,12 +41,32 @@ _SUCCEED = """
     UPDATE lane SET seq = seq + 1, issued = ?, delivered = NULL, digest = ?, use_id = ?, used_at = ?, resends = 0,
         spent = seq, follows = follows OR digest <> ''
     WHERE grant_id = ? AND number = ? AND seq = ? AND is_open = 1 RETURNING seq"""
-_DEBIT = """
-    UPDATE access_grant SET gas_left = gas_left - :price
-    WHERE id = :grant AND gas_left >= :price AND state = 'active'
+# A grant is dead as soon as one of its path is: looked at from below, so that ending one costs the same whatever hangs under it.
+_PATH_ACTIVE = """(access_grant.path = '[]' OR NOT EXISTS (
+        SELECT 1 FROM json_each(access_grant.path) AS up LEFT JOIN access_grant AS above ON above.id = up.value
+        WHERE above.state IS NOT 'active'))"""
+_DEBIT = f"""
+    UPDATE access_grant SET gas_left = gas_left - :price, uses_left = uses_left - 1
+    WHERE id = :grant AND gas_left >= :price AND state = 'active' AND (uses_left IS NULL OR uses_left >= 1)
         AND EXISTS (SELECT 1 FROM mission WHERE mission.id = access_grant.mission AND mission.state = 'active')
-    RETURNING gas_left"""
+        AND {_PATH_ACTIVE}
+    RETURNING gas_left"""  # noqa: S608  only the text above goes into it
+_COUNT_ENTRY = """
+    UPDATE entry_use SET uses_left = uses_left - 1
+    WHERE grant_id = ? AND entry = ? AND (uses_left IS NULL OR uses_left >= 1) RETURNING entry"""
+# A child that may be used without limit cannot come from a parent that may not: comparing with NULL does not hold.
+_CARVE = f"""
+    UPDATE access_grant SET gas_left = gas_left - :gas, uses_left = uses_left - :uses
+    WHERE id = :parent AND path = :above AND gas_left >= :gas AND state = 'active' AND (uses_left IS NULL OR uses_left >= :uses)
+        AND {_PATH_ACTIVE}
+    RETURNING gas_left"""  # noqa: S608
+_WHY_NOT = f"""
+    SELECT access_grant.state, mission.state, path, {_PATH_ACTIVE}, gas_left FROM access_grant
+    LEFT JOIN mission ON mission.id = access_grant.mission WHERE access_grant.id = ?"""  # noqa: S608
 _DEBIT_REFUSED = "UPDATE access_grant SET gas_left = max(0, gas_left - ?) WHERE id = ? RETURNING gas_left"
+_ADD_GRANT = """
+    INSERT INTO access_grant (id, mission, request, state, gas_left, uses_left, path, body)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id"""
 _ADD_LANE = """
     INSERT INTO lane (seq, issued, delivered, digest, use_id, used_at, resends, is_open, spent, follows, grant_id, number)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING seq"""
@@ -109,18 +130,24 @@ def _spend(db: sqlite3.Connection, spend: SpendPass) -> Gas:
             raise _no_such_grant(spend.grant)
         return Gas(left[0][0])
     left = db.execute(_DEBIT, {"price": int(spend.price), "grant": spend.grant}).fetchall()
-    if left:
-        return Gas(left[0][0])
-    found = db.execute(
-        "SELECT access_grant.state, mission.state, gas_left FROM access_grant"
-        " LEFT JOIN mission ON mission.id = access_grant.mission WHERE access_grant.id = ?",
-        (spend.grant,),
-    ).fetchone()
+    if not left:
+        raise _why_not(db, spend.grant, int(spend.price))
+    if spend.entry and not db.execute(_COUNT_ENTRY, (spend.grant, spend.entry)).fetchall():
+        raise GasExhaustedError("uses_exhausted", f"entry {spend.entry} of the grant {spend.grant} has no use left")
+    return Gas(left[0][0])
+
+
+def _why_not(db: sqlite3.Connection, grant: str, gas: int, above: tuple[str, ...] | None = None) -> JitError:
+    """Why nothing could be taken from a grant: by a call under its mission (`above` None), or by a child that says what lies above it."""
+    found = db.execute(_WHY_NOT, (grant,)).fetchone()
     if found is None:
-        raise _no_such_grant(spend.grant)
-    if found[:2] != ("active", "active"):
-        raise ConflictError("not_active", "the grant or its mission is not active")
-    raise GasExhaustedError("gas_exhausted", f"this costs {spend.price} gas, {found[2]} are left")
+        return _no_such_grant(grant) if above is None else _not_active()
+    state, mission, path, path_active, left = found
+    if state != "active" or not path_active or (mission != "active" if above is None else path != json.dumps(above)):
+        return _not_active()
+    if left < gas:
+        return GasExhaustedError("gas_exhausted", f"this costs {gas} gas, {left} are left")
+    return GasExhaustedError("uses_exhausted", f"the grant {grant} has not so many uses left")
 
 
 def _retire(
@@ -152,13 +179,29 @@ def _put_mission(db: sqlite3.Connection, write: PutMission) -> None:
 
 def _open_grant(db: sqlite3.Connection, write: OpenGrant) -> None:
     grant = write.grant
-    opened = db.execute(
-        "INSERT INTO access_grant (id, mission, request, state, gas_left, body) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT DO NOTHING RETURNING id",
-        (grant.id, grant.mission, grant.request, grant.state.value, int(grant.gas_left), encode(grant)),
-    ).fetchall()
-    if not opened or not db.execute(_ADD_LANE, _lane_row(write.lane)).fetchall():
+    if grant.path:
+        taken = {
+            "gas": int(grant.gas_limit),
+            "uses": grant.uses_limit,
+            "parent": grant.parent,
+            "above": json.dumps(grant.path[:-1]),
+        }
+        if not db.execute(_CARVE, taken).fetchall():
+            raise _why_not(db, grant.parent, int(grant.gas_limit), grant.path[:-1])
+    row = (
+        grant.id,
+        grant.mission,
+        grant.request,
+        grant.state.value,
+        int(grant.gas_left),
+        grant.uses_left,
+        json.dumps(grant.path),
+        encode(grant),
+    )
+    if not db.execute(_ADD_GRANT, row).fetchall() or not db.execute(_ADD_LANE, _lane_row(write.lane)).fetchall():
         raise ConflictError("grant_exists", "there is a grant with this id or for this request already")
+    for entry in grant.authority.entries if grant.authority is not None else ():
+        db.execute("INSERT INTO entry_use VALUES (?, ?, ?)", (grant.id, entry.id, entry.uses_left))
 
 
 def _move_grant(db: sqlite3.Connection, write: MoveGrant) -> None:
@@ -249,6 +292,10 @@ def _stale(kind: str, name: str) -> ConflictError:
 
 def _superseded() -> PassSupersededError:
     return PassSupersededError("pass_superseded", "this pass is not the live one of its lane")
+
+
+def _not_active() -> ConflictError:
+    return ConflictError("not_active", "the grant, one of those it was carved from, or its mission is not active")
 
 
 def _no_such_grant(grant: str) -> NotFoundError:

@@ -84,7 +84,8 @@ class Grant:
     @property
     def shared(self) -> bool:
         """Whether it stands behind all of a mission's own enforcement points, whoever calls through them."""
-        return self.binding is PassBinding.GATEWAY and not self.server and not self.request
+        own = self.server or self.request or self.client or self.x5t or self.path or self.authority is not None
+        return self.binding is PassBinding.GATEWAY and not own
 
     @property
     def parent(self) -> str:

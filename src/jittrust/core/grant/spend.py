@@ -44,10 +44,45 @@ def is_spent(grant: Grant) -> bool:
     return grant.gas_left == 0
 
 
-def carve(parent: Grant, gas: Gas) -> Grant:
-    """The parent after a child grant took `gas` of it. The child's own gas is the whole of what a family can ever spend again.
+def use(grant: Grant, entry: str = "") -> Grant:
+    """The grant after one more call went out: one use less of it and, where it has an authority of its own, of the entry that covers the call.
+
+    Args:
+        grant: what the call goes out under.
+        entry: id of that entry; empty where the grant has no authority of its own.
 
     Raises:
-        GasExhaustedError, BadInputError: as `pay`.
+        GasExhaustedError: code `uses_exhausted`: no use is left, or the grant has no such entry. Nothing was counted.
     """
-    return pay(parent, gas)
+    if grant.uses_left is not None and grant.uses_left < 1:
+        raise _no_use_left(f"the grant {grant.id}")
+    left = None if grant.uses_left is None else grant.uses_left - 1
+    if not entry:
+        return grant if left is None else replace(grant, uses_left=left)
+    own = grant.authority
+    found = next((one for one in own.entries if one.id == entry), None) if own is not None else None
+    if own is None or found is None or (found.uses_left is not None and found.uses_left < 1):
+        raise _no_use_left(f"entry {entry} of the grant {grant.id}")
+    if found.uses_left is not None:
+        once_less = replace(found, uses_left=found.uses_left - 1)
+        own = replace(own, entries=tuple(once_less if one is found else one for one in own.entries))
+    return replace(grant, uses_left=left, authority=own)
+
+
+def carve(parent: Grant, gas: Gas, uses: int | None = None) -> Grant:
+    """The parent after a child took `gas` of it, and `uses` where the parent's are counted. Nothing of it ever comes back.
+
+    Raises:
+        GasExhaustedError: code `gas_exhausted`, `uses_exhausted`: the parent has not so much left (`uses` None is more than any). Nothing was taken.
+        BadInputError: as `pay`.
+    """
+    after = pay(parent, gas)
+    if parent.uses_left is None:
+        return after
+    if uses is None or uses > parent.uses_left:
+        raise _no_use_left(f"the grant {parent.id}, of which {parent.uses_left} uses are left,")
+    return replace(after, uses_left=parent.uses_left - uses)
+
+
+def _no_use_left(what: str) -> GasExhaustedError:
+    return GasExhaustedError("uses_exhausted", f"{what} has no use left for this", "Ask for a new grant.")
