@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from jittrust.broker.access_requests import AccessRequestBook
 from jittrust.broker.approvals import ApprovalBook
 from jittrust.broker.evaluate import Evaluations
 from jittrust.broker.gather import Gather
@@ -158,6 +159,7 @@ class Broker:
         approvals = ApprovalBook(state, missions, pin, rules, clock)
         approvals.require_passkeys(passkeys)
         gather = Gather(state, policy, rules)
+        searches = SearchBook(state, gather, rules, clock)
         driving = Driving(
             decisions=Evaluations(state, gather, grants, rules, secrets.pass_key, clock, new_id, observe=observe),
             missions=missions,
@@ -173,7 +175,7 @@ class Broker:
             people=people,
             sources=sources,
             responses=ResponseBook(state, pin, clock),
-            searches=SearchBook(state, gather, rules, clock),
+            searches=searches,
         )
         clients = ClientBook(state, identities, bundles, oauth)
         consents = ConsentBook(state, clients, missions, approvals, people, passkeys, oauth)
@@ -197,6 +199,7 @@ class Broker:
             ),
             consents=consents,
             tokens=StatusBook(state, clients, grants, renewals, oauth),
+            access_requests=AccessRequestBook(state, searches, rules, clock, new_id),
         )
         return cls(
             driving, inner, state, store, (authorities, federation, people), OwnDocuments(state, authorities, identity)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jittrust.ports.access_requests import AccessRequests
 from jittrust.ports.approvals import Approvals
 from jittrust.ports.authorities import Authorities
 from jittrust.ports.authorization_server import AuthorizationServer
@@ -58,3 +59,4 @@ class InProcess:
     authorization: AuthorizationServer
     consents: Consents
     tokens: TokenStatus
+    access_requests: AccessRequests
