@@ -120,7 +120,13 @@ class PolicyCases(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     policy: str = Field(default="", max_length=4096)
-    cases: tuple[PolicyCase, ...] = Field(strict=False, min_length=1, max_length=10_000)
+    cases: tuple[PolicyCase, ...] = Field(strict=False, max_length=10_000)
+
+    @model_validator(mode="after")
+    def _some(self) -> PolicyCases:
+        if not self.cases:
+            raise ValueError("there is no case in `cases`")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
