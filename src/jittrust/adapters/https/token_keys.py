@@ -50,10 +50,10 @@ def is_refused(address: str) -> bool:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return True
-    return any(map(_is_refused, _forms(found)))
+    return any(map(_is_refused, address_forms(found)))
 
 
-def _forms(address: Address) -> list[Address]:
+def address_forms(address: Address) -> list[Address]:
     """The address and the IPv4 address that it stands for."""
     found: list[Address] = [address]
     if isinstance(address, ipaddress.IPv6Address):

@@ -97,18 +97,6 @@ def resource_of(issuer: str, server: str) -> str:
     return f"{issuer}/mcp/{server}" if server else issuer
 
 
-def server_of(issuer: str, resource: str) -> str | None:
-    """Name of the server that a resource indicator names (RFC 8707), empty for the broker itself; None where it names nothing of ours.
-
-    Compared byte for byte, but for one slash after the bare issuer, which is how libraries write a URL without a path.
-    """
-    if resource in {issuer, f"{issuer}/"}:
-        return ""
-    before = f"{issuer}/mcp/"
-    name = resource.removeprefix(before)
-    return name if resource.startswith(before) and name and not set(name) & set("/?#%\\ ") else None
-
-
 def well_known(issuer_path: str, name: str, path: str = "") -> str:
     """Path of a well-known document: the name goes before the issuer's or the resource's own path (RFC 8414 §3.1, RFC 9728 §3.1)."""
     return f"/.well-known/{name}{issuer_path.rstrip('/')}{path}"
