@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from jittrust.broker.definitions import pin_approved
+from jittrust.broker.identity.index import IdentityIndex
 from jittrust.broker.missions import MissionBook
 from jittrust.broker.record import approval_record, tool_record
 from jittrust.broker.state import State
@@ -95,6 +96,7 @@ class ApprovalBook:
         self._rules = rules
         self._clock = clock
         self._passkeys: ApproverCheck | None = None
+        self._identities = IdentityIndex.of(state)
         self._missions_asked: MissionQuestions | None = None
 
     def require_passkeys(self, check: ApproverCheck) -> None:
@@ -171,7 +173,7 @@ class ApprovalBook:
 
     def _follows(self, answered: Approval, now: Instant) -> MissionAnswered:
         yes = answered.state is ApprovalState.APPROVED
-        if yes and answered.confirmed_by is ConfirmedBy.PASSKEY and answered.answered_by != answered.target:
+        if yes and answered.confirmed_by is ConfirmedBy.PASSKEY and not self._own(answered):
             raise RefusedError(
                 "not_yours", "Only the person it is for says yes to a mission.", f"Ask {answered.target}."
             )
@@ -180,6 +182,11 @@ class ApprovalBook:
                 "question_moved", "Nobody asks for this mission any more.", "The agent has to ask again."
             )
         return self._missions_asked.answered(answered, now)
+
+    def _own(self, answered: Approval) -> bool:
+        """Whether the person it is for has answered, whichever of their names it was asked under."""
+        asked = self._identities.person(answered.target)
+        return answered.answered_by == (asked.id if asked is not None else answered.target)
 
     def _widening(self, found: Approval, answer: Answer) -> MissionChange:
         """The one tool the agent asked for, into the map of its mission."""

@@ -28,6 +28,7 @@ _RUNS: Final = frozenset(
 )
 """Schemes that run or show something in the browser itself; nothing is ever sent there."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_SPACES: Final = re.compile(r" +")
 _VISIBLE_ASCII: Final = re.compile(r"[ -~]*\Z")
 
 
@@ -122,7 +123,8 @@ def plain_words(text: str, most: int) -> tuple[str, bool]:
     Invisible and direction-changing characters and line breaks are gone, and look-alike forms are normalised (NFKC).
     """
     shown = one_line(text, most)
-    return shown, shown != " ".join(text.split(" ")).strip() or two_alphabets(shown)
+    same = one_line(text, 2 * len(text) + 8) == _SPACES.sub(" ", text).strip(" ")
+    return shown, not same or two_alphabets(shown)
 
 
 def own_words(text: str, most: int) -> str:
