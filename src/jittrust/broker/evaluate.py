@@ -18,6 +18,7 @@ from jittrust.broker.record import (
 )
 from jittrust.broker.state import KeptAnswer, OpenCall, State, gas_of
 from jittrust.broker.told import policy_link
+from jittrust.broker.turns import LaneTurns
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
 from jittrust.core.decide import Facts, Judgement, decide
 from jittrust.core.errors import ConflictError, GasExhaustedError, NotFoundError, PassSupersededError, RefusedError
@@ -54,6 +55,7 @@ ANSWER_KEPT = 1024 * 1024
 QUESTIONS_MOST = 32
 # A gateway-kept chain that lost a race inside this process is tried again this often.
 _TRIES = 3
+_TELLS_A_PASS = frozenset({PassStanding.CHALLENGE, PassStanding.LOST_RACE})
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ class Evaluations:
         self._pass_key = pass_key
         self._clock = clock
         self._new_id = new_id
+        self._turns = LaneTurns(state, rules.rotation, clock)
 
     async def evaluate(self, ask: Evaluation, shown: Shown) -> Decision:
         """See `DecisionPoint.evaluate`."""
@@ -164,6 +167,8 @@ class Evaluations:
             presentation = lanes.judge(lane, None, shown, ask.digest, now, None, self._rules.rotation)
         else:
             lane, presentation = await self._present(ask, shown, grant, now)
+            if grant.strictness is Strictness.STOCK and lane is not None and presentation.standing in _TELLS_A_PASS:
+                return await self._in_turn(ask, shown, grant, lane, presentation, now)
             # Reading the delivery time may have taken a turn of the loop: what is live is read again, in one go with the decision.
             grant = self._state.grants[grant.id]
             if presentation.standing is PassStanding.RESEND and lane is not None:
@@ -177,18 +182,31 @@ class Evaluations:
         mission = self._state.missions.get(grant.mission)
         joined = self._state.attachments.get(shown.attachment)
         only_observes = self._observe or (joined is not None and joined.said.observe)
-        facts = self._gather.facts(ask, grant, mission, presentation, now, observed=only_observes)
+        facts = self._gather.facts(
+            ask, grant, mission, presentation, now, observed=only_observes, narrowing=shown.narrowing
+        )
         judgement = decide(ask, facts, self._rules, now)
         return await self._commit(ask, shown, grant, lane, facts, judgement, step, now)
+
+    async def _in_turn(
+        self, ask: Evaluation, shown: Shown, grant: Grant, lane: Lane, presentation: Presentation, now: Instant
+    ) -> Decision:
+        """Tell a stock client a new pass, once the one told before it cannot be overtaken any more."""
+        async with self._turns.turn(grant.id, lane.number) as came:
+            # Judged by when the request came: waiting makes nobody late.
+            at, presentation = await self._present(ask, shown, grant, now)
+            grant = self._state.grants[grant.id]
+            if presentation.standing is PassStanding.REUSE:
+                return await self._reuse(ask, shown, grant, presentation, now)
+            if came:
+                return await self._challenge(ask, shown, grant, at, presentation, self._clock())
+            verdict = self._judged(ask, grant, self._state.missions.get(grant.mission), presentation, now).verdict
+            return self._not_live(ask, grant, verdict, Passage.BUSY, None)
 
     async def _present(
         self, ask: Evaluation, shown: Shown, grant: Grant, now: Instant
     ) -> tuple[Lane | None, Presentation]:
-        read = (
-            None
-            if shown.presented is None
-            else passes.read(self._pass_key, self._state.pass_generation, shown.presented)
-        )
+        read = self._read(shown.presented)
         number = lanes.lane_asked(read, shown)
         lane = self._state.lanes.get((grant.id, number))
         newer_at = None
@@ -199,7 +217,7 @@ class Evaluations:
             and read.seq < lane.seq - 1
             and not (stock and lanes.proves_nothing(lane, read.seq))
         ):
-            retired = await self._state.retired(grant.id, number, read.seq, read.seq + 2)
+            retired = await self._state.retired(grant.id, number, read.seq, read.seq + lanes.LOOK)
             lane = self._state.lanes.get((grant.id, number), lane)
             newer_at = lanes.known_newer(lane, read.seq, retired, grant.strictness)
         return lane, lanes.judge(lane, read, shown, ask.digest, now, newer_at, self._rules.rotation, grant.strictness)
@@ -222,11 +240,31 @@ class Evaluations:
         keyed = shown.binding is PassBinding.DPOP
         # Recorded is what is debited: a refusal, and a call that is only observed, takes what is left at most.
         price = min(verdict.price, grant.gas_left) if observed or not goes_out else verdict.price
-        step.writes.append(SpendPass(grant.id, lane.number, lane.seq, ask.digest, ask.id, price, now, goes_out))
+        step.writes.append(
+            SpendPass(
+                grant.id,
+                lane.number,
+                lane.seq,
+                ask.digest,
+                ask.id,
+                price,
+                now,
+                goes_out,
+                judgement.own_entry,
+                counts=ask.resource.type not in ("protocol", "client"),
+            )
+        )
+        after = lanes.successor(lane, ask.digest, ask.id, now)
+        began = self._read(shown.began)
+        carries_on = began is not None and (began.grant, began.lane) == (grant.id, lane.number)
+        if began is not None and carries_on:
+            after = lanes.carried_on(lane, after, began.seq)
         if keyed and not goes_out:
             # The refusal itself carries the next pass, so it counts as delivered with this very step.
-            after = lanes.successor(lane, ask.digest, ask.id, now)
-            step.writes.append(PutLane(lanes.delivered(after, now), after.seq))
+            after = lanes.delivered(after, now)
+            self._state.keep_answer((grant.id, lane.number, lane.seq), KeptAnswer(ask.id, done=True, refused=True))
+        if keyed and (carries_on or not goes_out):
+            step.writes.append(PutLane(after, after.seq))
         approval: Approval | None = None
         if mission is not None:
             approval = self._approvals(ask, facts, judgement, step, now, goes_out=goes_out)
@@ -460,6 +498,9 @@ class Evaluations:
         self, ask: Evaluation, shown: Shown, grant: Grant, lane: Lane, presentation: Presentation, now: Instant
     ) -> Decision:
         kept = self._state.answers.get((grant.id, lane.number, presentation.seq))
+        if kept is not None and kept.refused:
+            # Nothing went out, so nothing is in doubt: the call is judged anew, with the newest pass.
+            return await self._challenge(ask, shown, grant, lane, presentation, now)
         again = lanes.resent(lane, now)
         record = pass_record("resend", ask, shown, lane.number, presentation.seq, presentation.why, now)
         await self._state.change([PutLane(again, lane.seq)], [record])
@@ -551,6 +592,9 @@ class Evaluations:
         )
 
     # ---- small things -----------------------------------------------------------------------------------------------------------------
+
+    def _read(self, text: str | None) -> passes.PassId | None:
+        return None if text is None else passes.read(self._pass_key, self._state.pass_generation, text)
 
     def _pass(self, grant: str, lane: int, seq: int) -> str:
         return passes.mint(self._pass_key, self._state.pass_generation, grant, lane, seq)

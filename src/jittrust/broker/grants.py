@@ -227,7 +227,7 @@ class GrantBook:
         writes = [
             *(PutLane(lanes.closed(own), own.seq) for own in closing if own.number != opened.number),
             PutLane(opened, after),
-            PutLane(lanes.challenge(lane, now), lane.seq),
+            PutLane(lanes.opened_with(lane, now), lane.seq),
         ]
         records = [pass_record("lane_opened", ask, shown, opened.number, opened.seq, "", now)]
         await self._state.change(writes, records)

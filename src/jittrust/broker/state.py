@@ -86,6 +86,7 @@ class KeptAnswer:
     evaluation: str
     answer: bytes | None = None
     done: bool = False
+    refused: bool = False
 
 
 @dataclass(slots=True)
@@ -167,12 +168,13 @@ class State:
         # What a call asks for is found by key: looking through everything ever stored would make each call dearer than the one before.
         self._missions_of: dict[str, set[str]] = {}
         self._grants_of: dict[str, dict[str, None]] = {}
+        self._requested: dict[tuple[str, str], str] = {}
         self._asked: dict[tuple[str, str], str] = {}
         self._open_approvals: dict[str, None] = {}
         for mission in self.missions.values():
             self._index_mission(mission)
         for grant in sorted(self.grants.values(), key=lambda g: (g.issued, g.id)):
-            self._grants_of.setdefault(grant.mission, {})[grant.id] = None
+            self._index_grant(grant)
         for approval in self.approvals.values():
             self._index_approval(approval)
         if first:
@@ -211,6 +213,22 @@ class State:
     def live_grants_of(self, mission: str) -> Sequence[Grant]:
         """Its grants that have not ended."""
         return [g for g in self.grants_of(mission) if g.state in (GrantState.ACTIVE, GrantState.SUSPENDED)]
+
+    def requested(self, mission: str, request: str) -> Grant | None:
+        """The grant of a mission that was asked for under this idempotency key."""
+        name = self._requested.get((mission, request)) if request else None
+        return None if name is None else self.grants[name]
+
+    def path_of(self, grant: Grant) -> tuple[Grant | None, ...]:
+        """The grants it was carved from as they stand now, the root first; None for one that is not known."""
+        return tuple(self.grants.get(name) for name in grant.path) if grant.path else ()
+
+    def in_force(self, grant: Grant, now: Instant) -> bool:
+        """Whether a grant and every grant it was carved from are active and not past their end; its mission is another question."""
+        return all(
+            one is not None and one.state is GrantState.ACTIVE and now < one.expires
+            for one in (self.grants.get(grant.id), *self.path_of(grant))
+        )
 
     def shared_grant(self, mission: str) -> Grant | None:
         """The newest grant that stands behind the calls of the mission's own enforcement points."""
@@ -335,12 +353,13 @@ class State:
             case PutMission(mission):
                 self.missions[mission.id] = mission
                 self._index_mission(mission)
-            case OpenGrant(grant, lane):
+            case OpenGrant(grant, lane, taken):
                 if grant.parent:
-                    self.grants[grant.parent] = carve(self.grants[grant.parent], grant.gas_limit, grant.uses_limit)
+                    parent = self.grants[grant.parent]
+                    self.grants[grant.parent] = carve(parent, grant.gas_limit, grant.uses_limit, taken)
                 self.grants[grant.id] = grant
                 self.lanes[grant.id, lane.number] = lane
-                self._grants_of.setdefault(grant.mission, {})[grant.id] = None
+                self._index_grant(grant)
             case MoveGrant(grant_id, to):
                 grant = self.grants[grant_id]
                 self.grants[grant_id] = replace(grant, state=move(GRANT_MOVES, grant.state, to))
@@ -395,6 +414,11 @@ class State:
         for name in [name for name in self.memories if (m := self.missions.get(name)) is None or m.state in ENDED]:
             del self.memories[name]
 
+    def _index_grant(self, grant: Grant) -> None:
+        self._grants_of.setdefault(grant.mission, {})[grant.id] = None
+        if grant.request:
+            self._requested[grant.mission, grant.request] = grant.id
+
     def _index_approval(self, approval: Approval) -> None:
         if approval.kind is ApprovalKind.CALL:
             known = self.question(approval.mission, approval.digest)
@@ -410,7 +434,8 @@ class State:
         grant = self.grants[spend.grant]
         self.lanes[key] = successor(self.lanes[key], spend.digest, spend.use, spend.at)
         if spend.goes_out:
-            self.grants[spend.grant] = use(pay(grant, spend.price), spend.entry)
+            paid = pay(grant, spend.price)
+            self.grants[spend.grant] = use(paid, spend.entry) if spend.counts else paid
         else:
             self.grants[spend.grant] = pay_refusal(grant, spend.price)[0]
 

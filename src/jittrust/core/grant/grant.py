@@ -107,7 +107,7 @@ class Lane:
         used_at: when it was spent.
         resends: how often its answer was given again.
         open: whether the lane takes calls.
-        spent: number of the last pass that bought a call; -1 = none has.
+        spent: number of the last pass that its caller showed and that bought a call; -1 = none has.
         follows: whether a pass that came with an answer has ever bought a call. As long as none has, its client may be one that takes passes
             from challenges only.
     """
@@ -146,7 +146,8 @@ class Shown:
     then named by `grant` (bearer token) or found through `attachment` (a stdio enforcement point: the current grant of its person's mission).
     `presented` is the nonce as it came (None when the proof carried none). `iat` is the proof's issue time, `jti` its id. `x5t` is the thumbprint
     of the client certificate of the connection, empty without one. `narrowing` is a token that narrows the grant without the broker
-    (`ports.attenuation`), its signatures checked and its conditions not yet; empty without one.
+    (`ports.attenuation`), its signatures checked and its conditions not yet; empty without one. `began` is the pass that the caller itself showed,
+    where the enforcement point has gone on with newer ones of the chain for it within one request; None otherwise.
     """
 
     binding: PassBinding
@@ -158,6 +159,7 @@ class Shown:
     attachment: str = ""
     x5t: str = ""
     narrowing: str = ""
+    began: str | None = None
 
 
 class PassStanding(StrEnum):

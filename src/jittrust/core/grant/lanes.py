@@ -54,6 +54,9 @@ class RotationRules:
             round trip and the whole seconds of `iat` (RFC 9449 §4.2), and no more.
         idle: after which time unused a lane other than 0 closes. 5 s.
         lost_answer: after which time a lane whose pass was never delivered counts as unused (its call died with the caller or the broker). 60 s.
+        hold: how long a pass that was told to a stock client counts as on its way to it. 0.5 s: four fifths of a long bad network round trip, and
+            no longer than a person notices; a longer one only makes one more challenge likely.
+        queue: how long a stock client's call waits for its turn behind others that show an old pass, before 429. 5 s.
     """
 
     retry_window: Seconds = Seconds(10)
@@ -61,6 +64,8 @@ class RotationRules:
     slack: Seconds = Seconds(2)
     idle: Seconds = Seconds(5)
     lost_answer: Seconds = Seconds(60)
+    hold: Seconds = Seconds(0.5)
+    queue: Seconds = Seconds(5)
 
 
 def lane_asked(read: PassId | None, shown: Shown) -> int:
@@ -111,6 +116,10 @@ def judge(
     return _judge_old(lane, read, shown, digest, now, successor_delivered, rules, strictness)
 
 
+LOOK = 16
+"""How many passes after an old one are looked at. Within one request an enforcement point spends a few: a form, an approval, the call itself."""
+
+
 def proves_nothing(lane: Lane, seq: int) -> bool:
     """Whether the old pass `seq`, shown under a stock grant, says nothing about a second holder of the key."""
     return seq > lane.spent or (seq == lane.spent and not lane.follows)
@@ -119,20 +128,34 @@ def proves_nothing(lane: Lane, seq: int) -> bool:
 def known_newer(lane: Lane, seq: int, retired: Iterable[RetiredPass], strictness: Strictness) -> Instant | None:
     """When the holder of the old pass `seq` could know a newer one; None if nobody knows (the live pass is for `judge` itself).
 
-    That is the delivery of the next pass. In a lane that does not follow, the next one a challenge gave: what came with an answer may never have
-    been looked at. No challenge after the first one moves this time: it is fixed before anybody sees a use of the old pass.
+    That is the delivery of the next pass. In a stock grant's lane that does not follow, of the next one a challenge gave: what came with an answer
+    may never have been looked at. No challenge after the first one moves this time: it is fixed before anybody sees a use of the old pass.
 
     Args:
         lane: the lane.
         seq: the old pass.
-        retired: what became of the passes `seq`..`seq + 2`, as far as they are old.
+        retired: what became of the passes `seq`..`seq + LOOK`, as far as they are old.
         strictness: of the grant.
     """
     known = {old.seq: old for old in retired}
-    shown = known.get(seq)
-    unseen = strictness is Strictness.STOCK and not lane.follows and shown is not None and shown.bought
-    newer = known.get(seq + 2 if unseen else seq + 1)
+    newer = known.get(seq + 1)
+    if strictness is Strictness.STOCK and not lane.follows:
+        newer = next((old for old in known.values() if old.seq > seq and _asked(known.get(old.seq - 1))), newer)
     return None if newer is None else newer.handed
+
+
+def _asked(before: RetiredPass | None) -> bool:
+    """Whether a challenge gave the pass after this one."""
+    return before is not None and not before.bought
+
+
+def in_hand(lane: Lane, now: Instant, rules: RotationRules) -> float:
+    """For how many seconds more the live pass of a stock grant's lane counts as on its way to the client, which will show it; 0 = not at all.
+
+    A pass that came with an answer counts only in a lane that follows: elsewhere its client may never look at it.
+    """
+    told = lane.delivered is not None and lane.seq > 0 and (lane.digest == "" or lane.follows)
+    return max(0.0, lane.delivered + rules.hold - now) if told and lane.delivered is not None else 0.0
 
 
 def _judge_old(
@@ -182,12 +205,25 @@ def successor(lane: Lane, digest: str, use: str, now: Instant) -> Lane:
     )
 
 
+def carried_on(before: Lane, after: Lane, began: int) -> Lane:
+    """The lane `after` a call whose enforcement point spent the live pass of `before` for its caller, who itself showed the pass `began`.
+
+    The caller has not seen the passes between, so they say nothing about where it takes its passes from.
+    """
+    return replace(after, spent=max(before.spent, began), follows=before.follows)
+
+
 def challenge(lane: Lane, now: Instant) -> Lane:
     """The lane after a challenge: a new live pass that no call has paid for, handed out with the refusal itself.
 
     The pass that was outstanding is old from now on, so that whoever did not ask for the challenge is noticed at the next use.
     """
     return replace(lane, seq=lane.seq + 1, issued=now, delivered=now, digest="", use="", used_at=None, resends=0)
+
+
+def opened_with(lane: Lane, now: Instant) -> Lane:
+    """The lane after its live pass opened another lane: as after a challenge, but the pass has bought something."""
+    return replace(challenge(lane, now), spent=lane.seq, follows=lane.follows or lane.digest != "")
 
 
 def deliverable(lane: Lane, seq: int) -> bool:

@@ -356,7 +356,8 @@ class Gate:
             decision = await self._evaluate(ask, call.shown)
             if call.shown is not None and decision.next_pass is not None:
                 # The caller has not got it yet: until it is answered, the gate spends its newest pass for it.
-                call.shown = replace(call.shown, presented=decision.next_pass)
+                began = call.shown.began or call.shown.presented
+                call.shown = replace(call.shown, presented=decision.next_pass, began=began)
             self._noticed(decision, call.shown)
             if decision.passage is Passage.FORWARD:
                 return await self._let_out(call, decision, forward)

@@ -1,0 +1,76 @@
+"""Callers of one lane that show an old pass, one after the other.
+
+A client that follows several calls at once keeps one newest pass for all of them. Were each told another one at the same moment, the answers could
+overtake each other, and the client would keep an older one. So a lane tells nobody a newer pass while the last one told is still on its way: the
+next caller waits until it has been shown, or until it must have arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from jittrust.broker.state import State
+from jittrust.core.grant import lanes
+from jittrust.core.grant.lanes import RotationRules
+from jittrust.core.units import Instant
+
+
+@dataclass(slots=True)
+class _Line:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+
+
+class LaneTurns:
+    """Whose turn it is to be told a new pass, for every lane that somebody waits for."""
+
+    def __init__(self, state: State, rules: RotationRules, clock: Callable[[], Instant]) -> None:
+        """Nothing is kept for a lane that nobody waits for."""
+        self._state = state
+        self._rules = rules
+        self._clock = clock
+        self._lines: dict[tuple[str, int], _Line] = {}
+
+    @contextlib.asynccontextmanager
+    async def turn(self, grant: str, number: int) -> AsyncIterator[bool]:
+        """The caller's turn, first come first served; False when it did not come within `queue`. Nobody else is told a pass inside."""
+        key = (grant, number)
+        line = self._lines.setdefault(key, _Line())
+        line.waiting += 1
+        came = False
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._rules.queue):
+                    await line.lock.acquire()
+                    came = True
+                    await self._arrived(key)
+            yield came
+        finally:
+            if came:
+                line.lock.release()
+            line.waiting -= 1
+            if not line.waiting:
+                self._lines.pop(key, None)
+
+    async def _arrived(self, key: tuple[str, int]) -> None:
+        """Return when the pass told last has been shown or replaced, or must have arrived."""
+        changed = asyncio.Event()
+        self._state.listeners.append(changed.set)
+        try:
+            while (lane := self._state.lanes.get(key)) is not None:
+                left = lanes.in_hand(lane, self._clock(), self._rules)
+                if left <= 0:
+                    return
+                changed.clear()
+                try:
+                    async with asyncio.timeout(left):
+                        while self._state.lanes.get(key) is lane:
+                            await changed.wait()
+                            changed.clear()
+                except TimeoutError:
+                    return
+        finally:
+            self._state.listeners.remove(changed.set)
