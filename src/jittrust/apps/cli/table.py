@@ -41,6 +41,13 @@ COMMANDS: Final[Sequence[CommandRow]] = (
         "dev", START, "Gateway and sample servers with temporary keys, nothing to configure.", _HERE + "start:dev"
     ),
     CommandRow("run", GUARD, "Put one stdio MCP server behind your broker.", _HERE + "run:main", bypass=True),
+    CommandRow(
+        "connect",
+        GUARD,
+        "Give a stdio client a key and the newest pass, for a server behind `jittrust serve`.",
+        _HERE + "connect:main",
+        bypass=True,
+    ),
     CommandRow("serve", GUARD, "Serve the configured MCP servers over HTTP, at /mcp/NAME.", _HERE + "start:serve"),
     CommandRow(
         "hook",

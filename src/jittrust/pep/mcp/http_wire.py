@@ -24,6 +24,8 @@ HANDSHAKE_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 
 _NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
+_PLAIN = re.compile(r"(?![ \t])[\x20-\x7e\t]*(?<![ \t])")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")  # RFC 9110 §5.6.2
 
 
 class Era(StrEnum):
@@ -126,6 +128,29 @@ def decode_value(value: str | None) -> str | None:
         return None
     # One text has one spelling; bits beyond the last byte would make a second.
     return text if base64.b64encode(data).decode("ascii") == found[1] else None
+
+
+def encode_value(text: str) -> str:
+    """`text` as a header value: itself where that is safe, else in a `=?base64?…?=` sentinel. `decode_value` reads it back."""
+    if _PLAIN.fullmatch(text) is not None and _SENTINEL.fullmatch(text) is None:
+        return text
+    return f"=?base64?{base64.b64encode(text.encode('utf-8')).decode('ascii')}?="
+
+
+def name_of(message: Message) -> str | None:
+    """What `Mcp-Name` says of a request; None where the method has none."""
+    found = message.params.get(_NAMED_BY.get(message.method, ""))
+    return found if isinstance(found, str) else None
+
+
+def param_headers(schema: Mapping[str, Json], arguments: Mapping[str, Json]) -> dict[str, str]:
+    """The `Mcp-Param-…` headers that a tool's schema wants of a call; `check_params` compares them."""
+    found: dict[str, str] = {}
+    for path, token in _mirrored((), schema):
+        shown = _rendered(_at(arguments, path))
+        if shown is not None and _TOKEN.fullmatch(token) is not None:
+            found[f"mcp-param-{token.lower()}"] = encode_value(shown)
+    return found
 
 
 def accepts(headers: Headers) -> tuple[bool, bool]:
