@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import hmac
+import re
+from dataclasses import replace
+from typing import Final
+
 from jittrust.broker.grants import GrantBook
 from jittrust.broker.oauth.clients import Authenticated
+from jittrust.broker.oauth.issuing import Holder, as_oauth
 from jittrust.broker.oauth.parts import OAuthParts
+from jittrust.broker.record import grant_record, milliseconds
 from jittrust.broker.state import State
+from jittrust.core.errors import ConflictError, JitError
+from jittrust.core.grant import jws
+from jittrust.core.grant.grant import Grant
+from jittrust.core.grant.states import GrantState
+from jittrust.core.mission.states import ENDED
+from jittrust.core.oauth.error import OAuthError
 from jittrust.core.oauth.renewal import Renewal
-from jittrust.ports.grants import IssuedGrant
+from jittrust.core.units import Gas, Instant
+from jittrust.ports.commit import Keep, MoveGrant, RecordBody
+from jittrust.ports.grants import IssuedGrant, NewGrant
+
+LOST_SECONDS: Final = 10.0
+"""How long the answer that gave the next token may have been lost: the same old token then gives the same next one."""
+_LIVE: Final = (GrantState.ACTIVE, GrantState.SUSPENDED)
+_TOKEN: Final = re.compile(
+    r"jtr_(?P<id>n-[A-Za-z0-9-]{1,64})\.(?P<seq>0|[1-9][0-9]{0,8})\.(?P<mac>[A-Za-z0-9_-]{43})\Z"
+)
 
 
 class RenewalBook:
@@ -21,16 +43,186 @@ class RenewalBook:
 
     async def begin(self, renewal: Renewal) -> str:
         """Store a new chain; gives its first refresh token, a secret."""
-        raise NotImplementedError
+        now = self._parts.clock()
+        await self._state.change([Keep(renewal)], [self._record(renewal, "renewal_begun", now, renewal.agent, "")])
+        return self._token(renewal.id, renewal.seq)
 
     async def renew(self, who: Authenticated, token: str, jkt: str) -> tuple[IssuedGrant, str]:
-        """Measure again and give the next grant and refresh token. An old token ends the chain and its grants. Raises OAuthError: `invalid_grant`."""
-        raise NotImplementedError
+        """Measure again and give the next grant and refresh token. An old token ends the chain and its grants.
+
+        The token before the live one, shown again within 10 seconds by who proves the same key (or, without a key, proves to be the same client),
+        gives the very same next token and the very same grant: its answer was lost. There are never two live successors.
+
+        Raises:
+            OAuthError: `invalid_grant`: no token of ours, of another client, the chain has ended, or what `GrantBook.open` refuses.
+                `invalid_dpop_proof`: of another key than the chain is bound to, which does nothing to the chain.
+        """
+        renewal, seq = self._read(token)
+        if renewal is None:
+            raise _no_good("renewal_unknown", "The refresh token is none of this server")
+        if renewal.client != who.client.id or (who.proven and renewal.agent != who.agent):
+            raise _no_good("renewal_of_another", "The refresh token was given to another client")
+        if renewal.jkt != jkt or (renewal.x5t and renewal.x5t != who.x5t):
+            # Only who holds the key may end the chain by showing an old token: a copied token is no weapon (T40).
+            raise OAuthError(
+                "invalid_dpop_proof" if renewal.jkt else "invalid_grant",
+                "renewal_key",
+                "The refresh token is bound to another key.",
+                "Prove the key of the grant.",
+            )
+        now = self._parts.clock()
+        if renewal.ended or now >= renewal.expires:
+            raise _no_good("renewal_over", f"It gives no more: {renewal.ended or 'its mission is over'}")
+        if seq != renewal.seq and not self._lost(renewal, seq, who, now):
+            await self.end(renewal, "an old refresh token was shown again", f"client:{who.client.id}")
+            raise _no_good("renewal_reused", "An old refresh token was shown: the chain and its grants have ended")
+        number = seq + 1
+        issued = await self._opened(renewal, number, who, jkt)
+        return issued, await self._moved_on(renewal.id, number, issued.grant, now)
 
     def find(self, token: str) -> Renewal | None:
         """The chain that a token (live or old) is of; None when it is no token of ours."""
-        raise NotImplementedError
+        return self._read(token)[0]
 
     async def end(self, renewal: Renewal, why: str, by: str) -> None:
         """End a chain and the grants it gave."""
-        raise NotImplementedError
+        now = self._parts.clock()
+        known = self._state.of_kind(Renewal).get(renewal.id)
+        if known is None or known.ended:
+            return
+        ended = replace(known, ended=why, revision=known.revision + 1)
+        mine = {known.grant, *(g.id for g in self._gave(known))}
+        families = {g.family for g in map(self._state.grants.get, mine) if g is not None}
+        ending = [g for g in self._state.live_grants_of(known.mission) if g.family in families and g.state in _LIVE]
+        await self._state.change(
+            [Keep(ended), *(MoveGrant(g.id, GrantState.REVOKED) for g in ending)],
+            [
+                self._record(ended, "renewal_ended", now, by, why),
+                *(grant_record(g, "revoked", now, why, by) for g in ending),
+            ],
+        )
+
+    # ---- inside -----------------------------------------------------------------------------------------------------------------------------
+
+    def _lost(self, renewal: Renewal, seq: int, who: Authenticated, now: Instant) -> bool:
+        """Whether the answer to this token may have been lost."""
+        grant = self._state.grants.get(renewal.grant)
+        held = bool(renewal.jkt or renewal.x5t) or who.proven
+        return seq == renewal.seq - 1 and held and grant is not None and now - grant.issued <= LOST_SECONDS
+
+    async def _opened(self, renewal: Renewal, number: int, who: Authenticated, jkt: str) -> IssuedGrant:
+        before, gas = self._state.grants.get(renewal.grant), self._left(renewal)
+        mission = self._state.missions.get(renewal.mission)
+        if mission is None or mission.state in ENDED:
+            raise _no_good("mission_ended", "The mission is over")
+        holder = Holder(who, jkt)
+        try:
+            # The number is part of the request's name: asked for twice, it is one grant.
+            return await self._grants.open(
+                NewGrant(
+                    person=renewal.person,
+                    agent=renewal.agent,
+                    server=renewal.server,
+                    binding=holder.binding,
+                    jkt=jkt,
+                    strictness=holder.strictness,
+                    mission=renewal.mission,
+                    gas=Gas(gas),
+                    lanes=renewal.lanes,
+                    request=request_of(renewal.id, number),
+                    client=renewal.client,
+                    x5t=renewal.x5t,
+                    uses=renewal.uses or None,
+                    authority=before.authority if before is not None else None,
+                    may_act=before.may_act if before is not None else (),
+                )
+            )
+        except JitError as error:
+            raise as_oauth(error, "invalid_grant") from None
+
+    async def _moved_on(self, name: str, number: int, grant: Grant, now: Instant) -> str:
+        """Make the next token the live one, unless another answer to the same token already has."""
+        known = self._state.of_kind(Renewal)[name]
+        if known.ended:
+            await self._grants.revoke(grant.id, known.ended, "policy:renewal")
+            raise _no_good("renewal_over", f"It gives no more: {known.ended}")
+        if known.seq < number:
+            after = replace(known, seq=number, grant=grant.id, revision=known.revision + 1)
+            try:
+                record = self._record(after, "renewed", now, after.agent, "")
+                await self._state.change([Keep(after)], [record])
+            except ConflictError as error:
+                raise as_oauth(error) from None
+            # Of one chain two grants take calls at once, so that what runs under the last one may end: no more, however fast it is renewed.
+            for old in self._gave(after):
+                if old.state in _LIVE and old.request != request_of(name, number - 1) and old.id != grant.id:
+                    await self._grants.revoke(old.id, "it was renewed twice", "policy:renewal")
+        return self._token(name, number)
+
+    def _left(self, renewal: Renewal) -> int:
+        """Gas that the next grant may have: of one chain no more is given in a span of time than one identity gets (ADR 0036).
+
+        Raises:
+            OAuthError: `temporarily_unavailable`, code `renewal_spent`.
+        """
+        rules, now = self._parts.rules.grants, self._parts.clock()
+        given = 0
+        for grant in self._gave(renewal):
+            if grant.issued > now - rules.lineage_spans * rules.ttl:
+                live = grant.state in _LIVE and now < grant.expires
+                given += int(grant.gas_limit) - (0 if live else int(grant.gas_left))
+        left = min(renewal.gas or rules.gas, rules.lineage_spans * rules.gas - given)
+        if left <= 0:
+            raise OAuthError(
+                "temporarily_unavailable",
+                "renewal_spent",
+                "This chain was given all the gas that one may get for now.",
+                "Wait until some of it is older.",
+            )
+        return left
+
+    def _gave(self, renewal: Renewal) -> list[Grant]:
+        before = f"{renewal.id}."
+        return [g for g in self._state.grants_of(renewal.mission) if g.request.startswith(before)]
+
+    def _read(self, token: str) -> tuple[Renewal | None, int]:
+        found = _TOKEN.match(token) if len(token) <= 256 else None  # noqa: PLR2004
+        # The same work for a token that is none: how long it takes tells nothing of which chains there are.
+        name, seq = (found["id"], int(found["seq"])) if found else ("n-", 0)
+        mac = (found["mac"] if found else "").encode("ascii")
+        known = self._state.of_kind(Renewal).get(name)
+        holds = hmac.compare_digest(self._mac(name, seq), mac)
+        return (known, seq) if holds and known is not None and seq <= known.seq else (None, 0)
+
+    def _mac(self, name: str, seq: int) -> bytes:
+        told = f"refresh token\x00{name}\x00{seq}".encode()
+        return jws.encode(hmac.digest(self._parts.hash_key, told, "sha256"))
+
+    def _token(self, name: str, seq: int) -> str:
+        return f"jtr_{name}.{seq}.{self._mac(name, seq).decode('ascii')}"
+
+    def _record(self, renewal: Renewal, what: str, now: Instant, by: str, why: str) -> RecordBody:
+        return {
+            "kind": "oauth",
+            "at": milliseconds(now),
+            "what": what,
+            "renewal": renewal.id,
+            "number": renewal.seq,
+            "client": renewal.client,
+            "agent": renewal.agent,
+            "mission": renewal.mission,
+            "server": renewal.server,
+            "grant": renewal.grant,
+            "bound": "key" if renewal.jkt else "certificate" if renewal.x5t else "bearer",
+            "by": by,
+            "why": why,
+        }
+
+
+def request_of(name: str, number: int) -> str:
+    """Idempotency key of the grant that goes with a number of a chain."""
+    return f"{name}.{number}"
+
+
+def _no_good(code: str, why: str) -> OAuthError:
+    return OAuthError("invalid_grant", code, f"{why}.", "Ask the person again, or use the newest refresh token.")
