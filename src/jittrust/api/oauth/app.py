@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from jittrust.api.oauth.metadata import metadata_routes
+from jittrust.api.oauth.status import status_routes
 from jittrust.api.oauth.token import token_routes
 from jittrust.ports.driving import InProcess
 
@@ -24,4 +25,5 @@ def oauth_routes(
     return [
         *metadata_routes(issuer, origin, servers, registration=registration),
         *token_routes(inner.authorization, issuer, servers),
+        *status_routes(inner.tokens),
     ]

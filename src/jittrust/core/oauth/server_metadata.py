@@ -66,6 +66,7 @@ def server_metadata(issuer: str, origin: str, *, registration: bool) -> dict[str
         "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
         "revocation_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_signing_alg_values_supported": [wire.ED25519],
         "dpop_signing_alg_values_supported": [*wire.PROOF_ALGORITHMS],
         "tls_client_certificate_bound_access_tokens": True,
         "authorization_details_types_supported": [*DETAILS_TYPES],
