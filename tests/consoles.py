@@ -9,7 +9,8 @@ from starlette.applications import Starlette
 from tests.authenticator import ORIGIN, Authenticator
 from tests.people import People, people
 
-from jittrust.api.console.app import COOKIE, console_routes
+from jittrust.api.console.app import console_routes
+from jittrust.api.console.pages import COOKIE
 from jittrust.core.identity.identity import Role
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.authenticator import ORIGIN, USER_PRESENT, Authenticator
 from tests.consoles import ConsoleClient, code, console, console_app, signed_in
 
-from jittrust.api.console.app import COOKIE, MAX_BODY
+from jittrust.api.console.pages import COOKIE, MAX_BODY
 from jittrust.core.approval import ApprovalState
 from jittrust.core.errors import JitError, RefusedError
 from jittrust.core.identity.identity import IdentityState, Role

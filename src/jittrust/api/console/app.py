@@ -5,57 +5,40 @@ Every page works without anything from elsewhere: the browser is told to load no
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from jittrust.api.console.pages import (
+    COOKIE,
+    PREFIX,
+    RANKS,
+    Handler,
+    Pages,
+    body_of,
+    cookie_of,
+    json_of,
+    safe_next,
+)
 from jittrust.core.approval import Approval, ApprovalState, ConfirmedBy
-from jittrust.core.errors import BadInputError, JitError, NotFoundError, RefusedError
+from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
 from jittrust.core.identity.identity import Role
 from jittrust.core.model import SubjectKind
-from jittrust.core.strict_json import parse_object
 from jittrust.core.units import Seconds
 from jittrust.ports.approvals import Answer, Approvals
 from jittrust.ports.identities import Identities, IdentityQuery
 from jittrust.ports.passkeys import Passkeys
 from jittrust.ports.people import People, SignedIn
 
-PREFIX: Final = "/console"
-COOKIE: Final = "__Host-jittrust"
 LOGIN_COOKIE: Final = "__Host-jittrust-login"
 """Remembers a login at a provider; `Lax`, because the way back begins at the provider. The session's own cookie is `Strict`."""
-MAX_BODY: Final = 64 * 1024
+NEXT_COOKIE: Final = "__Host-jittrust-next"
+"""Where somebody who signs in at a provider wanted to go."""
 LOGIN_SECONDS: Final = 600
 INVITE_SECONDS: Final = 24 * 3600
 LISTED_MOST: Final = 1000
-HEADERS: Final[Mapping[str, str]] = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
-        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-}
-_RANKS: Final = tuple(Role)
-_HERE: Final = Path(__file__).parent
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_STATIC: Final = {
-    "console.js": "text/javascript; charset=utf-8",
-    "console.css": "text/css; charset=utf-8",
-    "icon.svg": "image/svg+xml",
-}
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 def console_routes(
@@ -99,12 +82,7 @@ class _Console:
         self._identities = identities
         self._origin = origin
         self._provider = provider
-        where = urlsplit(origin)
-        self._safe = where.scheme == "https" or where.hostname in _LOOPBACK
-        self._pages = Environment(
-            loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined
-        )
-        self._static = {name: (_HERE / "static" / name).read_bytes() for name in _STATIC}
+        self._pages = Pages(people, origin)
 
     def routes(self) -> list[BaseRoute]:
         pages: dict[str, Handler] = {
@@ -128,77 +106,12 @@ class _Console:
             "/people/invite": self._invite,
         }
         return [
-            Route(PREFIX, self._guarded(self._to_home), methods=["GET"]),
-            *(Route(PREFIX + path, self._guarded(page), methods=["GET"]) for path, page in pages.items()),
-            *(Route(PREFIX + path, self._posted(call), methods=["POST"]) for path, call in calls.items()),
+            Route(PREFIX, self._pages.guarded(self._to_home), methods=["GET"]),
+            *(Route(PREFIX + path, self._pages.guarded(page), methods=["GET"]) for path, page in pages.items()),
+            *(Route(PREFIX + path, self._pages.posted(call), methods=["POST"]) for path, call in calls.items()),
         ]
 
-    # ---- around every handler -----------------------------------------------------------------------------------------------------------
-
-    def _guarded(self, handler: Handler) -> Handler:
-        """A page: errors are pages too, and whoever is not signed in is sent to do it."""
-
-        async def page(request: Request) -> Response:
-            try:
-                answer = await handler(request)
-            except JitError as error:
-                if error.code == "not_signed_in":
-                    answer = RedirectResponse(f"{PREFIX}/login", 303)
-                else:
-                    answer = self._page("message.html", None, status=error.http_status, error=error)
-            answer.headers.update(HEADERS)
-            return answer
-
-        return page
-
-    def _posted(self, handler: Handler) -> Handler:
-        """A change: only from a page of ours. Anything a form or another site can send is refused before it is read."""
-
-        async def call(request: Request) -> Response:
-            try:
-                self._check_origin(request)
-                answer = await handler(request)
-            except JitError as error:
-                told = {"code": error.code, "message": error.message, "next_step": error.next_step}
-                answer = JSONResponse({"error": told}, error.http_status)
-            answer.headers.update(HEADERS)
-            return answer
-
-        return call
-
-    def _check_origin(self, request: Request) -> None:
-        if request.headers.getlist("origin") != [self._origin]:
-            raise RefusedError("origin_wrong", "This was not sent by a page of this console.", f"Open {self._origin}")
-        if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-            raise RefusedError("origin_wrong", "This was sent by another site.", f"Open {self._origin}")
-        if request.headers.getlist("content-type") != ["application/json"]:
-            raise BadInputError("content_type_bad", "A body of type application/json is wanted.")
-
-    async def _body(self, request: Request, *names: str) -> dict[str, str]:
-        """The named members, each a text; missing ones are empty, others are refused."""
-        read = bytearray()
-        async for piece in request.stream():
-            read += piece
-            if len(read) > MAX_BODY:
-                raise BadInputError("body_too_large", f"A body has {MAX_BODY} bytes at most.")
-        told = parse_object(bytes(read), max_bytes=MAX_BODY, max_depth=4)
-        found: dict[str, str] = {}
-        for name, value in told.items():
-            if name not in names or not isinstance(value, str):
-                raise BadInputError("body_bad", f"The member {name[:40]!r} is not wanted here, or is no text.")
-            found[name] = value
-        return {name: found.get(name, "") for name in names}
-
-    async def _session(self, request: Request, least: Role = Role.NONE) -> SignedIn:
-        """Who is signed in, with at least this role. Raises RefusedError: code `not_signed_in`, `role_too_low`."""
-        signed = await self._people.session(_cookie(request))
-        if _RANKS.index(signed.person.role) < _RANKS.index(least):
-            raise RefusedError("role_too_low", f"This needs the role {least}.", "Ask an administrator.")
-        return signed
-
-    def _page(self, name: str, signed: SignedIn | None, *, status: int = 200, **values: object) -> Response:
-        told = {"me": signed.person if signed else None, "prefix": PREFIX, **values}
-        return Response(self._pages.get_template(name).render(told), status, media_type="text/html")
+    # ---- what sessions need -------------------------------------------------------------------------------------------------------------
 
     def _let_in(self, signed: SignedIn, answer: Response) -> Response:
         """The session's cookie: a fresh secret at every sign-in, whatever cookie came along."""
@@ -206,7 +119,7 @@ class _Console:
         return answer
 
     def _check_safe(self) -> None:
-        if not self._safe:
+        if not self._pages.safe:
             raise RefusedError(
                 "origin_insecure",
                 "Nobody signs in over plain http, except on this machine itself.",
@@ -220,37 +133,37 @@ class _Console:
         return RedirectResponse(f"{PREFIX}/", 303)
 
     async def _home(self, request: Request) -> Response:
-        signed = await self._session(request)
+        signed = await self._pages.session(request)
         waiting = await self._approvals.waiting() if signed.person.role is not Role.NONE else ()
         own = await self._passkeys.list(signed.person.id)
-        return self._page("home.html", signed, waiting=waiting, passkeys=own)
+        return self._pages.page("home.html", signed, waiting=waiting, passkeys=own)
 
     async def _login(self, request: Request) -> Response:
-        del request
-        return self._page("login.html", None, provider=self._provider, safe=self._safe)
+        back = safe_next(request.query_params.get("next", ""))
+        return self._pages.page("login.html", None, provider=self._provider, safe=self._pages.safe, back=back)
 
     async def _enrol(self, request: Request) -> Response:
         del request
-        return self._page("enrol.html", None, safe=self._safe)
+        return self._pages.page("enrol.html", None, safe=self._pages.safe)
 
     async def _approval(self, request: Request) -> Response:
-        signed = await self._session(request, Role.VIEWER)
+        signed = await self._pages.session(request, Role.VIEWER)
         asked = await self._asked(request)
-        may = _RANKS.index(signed.person.role) >= _RANKS.index(Role.RESPONDER)
+        may = RANKS.index(signed.person.role) >= RANKS.index(Role.RESPONDER)
         waits = asked.state is ApprovalState.WAITING
-        return self._page("approval.html", signed, asked=asked, may=may and waits)
+        return self._pages.page("approval.html", signed, asked=asked, may=may and waits)
 
     async def _list(self, request: Request) -> Response:
-        signed = await self._session(request, Role.ADMIN)
+        signed = await self._pages.session(request, Role.ADMIN)
         found = await self._identities.list(IdentityQuery(kind=SubjectKind.PERSON, limit=LISTED_MOST))
         roles = [role for role in Role if role is not Role.NONE]
-        return self._page("people.html", signed, people=found, roles=roles)
+        return self._pages.page("people.html", signed, people=found, roles=roles)
 
     async def _file(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in self._static:
+        found = self._pages.static.get(request.path_params["name"])
+        if found is None:
             raise NotFoundError("page_unknown", "There is no such file.")
-        return Response(self._static[name], headers={"Content-Type": _STATIC[name]})
+        return Response(found[0], headers={"Content-Type": found[1]})
 
     async def _callback(self, request: Request) -> Response:
         """Back from the provider. A page and no redirect: a `Strict` cookie is not sent on a chain of redirects that began elsewhere."""
@@ -261,61 +174,62 @@ class _Console:
             raise RefusedError("login_failed", "The provider did not let you in.", "Sign in again.")
         state, code, issuer = (values[0] if values else "" for values in one.values())
         signed = await self._people.logged_in(request.cookies.get(LOGIN_COOKIE, ""), state, code, issuer)
-        answer = self._let_in(signed, self._page("continue.html", None))
-        answer.delete_cookie(LOGIN_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+        back = safe_next(request.cookies.get(NEXT_COOKIE, "")) or f"{PREFIX}/"
+        answer = self._let_in(signed, self._pages.page("continue.html", None, to=back))
+        for name in (LOGIN_COOKIE, NEXT_COOKIE):
+            answer.delete_cookie(name, path="/", secure=True, httponly=True, samesite="lax")
         return answer
 
     # ---- calls --------------------------------------------------------------------------------------------------------------------------
 
     async def _login_begin(self, request: Request) -> Response:
         self._check_safe()
-        await self._body(request)
-        return _json(await self._passkeys.request())
+        await body_of(request)
+        return json_of(await self._passkeys.request())
 
     async def _login_finish(self, request: Request) -> Response:
         self._check_safe()
-        told = await self._body(request, "response")
+        told = await body_of(request, "response", "next")
         signed = await self._passkeys.sign_in(told["response"])
-        return self._let_in(signed, JSONResponse({"to": f"{PREFIX}/"}))
+        return self._let_in(signed, JSONResponse({"to": safe_next(told["next"]) or f"{PREFIX}/"}))
 
     async def _login_provider(self, request: Request) -> Response:
         self._check_safe()
-        await self._body(request)
+        told = await body_of(request, "next")
         url, handle = await self._people.login(f"{self._origin}{PREFIX}/callback")
         answer = JSONResponse({"to": url})
-        answer.set_cookie(
-            LOGIN_COOKIE, handle, max_age=LOGIN_SECONDS, path="/", secure=True, httponly=True, samesite="lax"
-        )
+        for name, value in ((LOGIN_COOKIE, handle), (NEXT_COOKIE, safe_next(told["next"]))):
+            answer.set_cookie(name, value, max_age=LOGIN_SECONDS, path="/", secure=True, httponly=True, samesite="lax")
         return answer
 
     async def _enrol_begin(self, request: Request) -> Response:
         self._check_safe()
-        told = await self._body(request, "invitation")
-        session = "" if told["invitation"] else _cookie(request)
-        return _json(await self._passkeys.begin(session, told["invitation"]))
+        told = await body_of(request, "invitation")
+        session = "" if told["invitation"] else cookie_of(request)
+        return json_of(await self._passkeys.begin(session, told["invitation"]))
 
     async def _enrol_finish(self, request: Request) -> Response:
         self._check_safe()
-        told = await self._body(request, "invitation", "response", "label")
-        session = "" if told["invitation"] else _cookie(request)
+        told = await body_of(request, "invitation", "response", "label")
+        session = "" if told["invitation"] else cookie_of(request)
         signed = await self._passkeys.finish(session, told["invitation"], told["response"], told["label"])
         return self._let_in(signed, JSONResponse({"to": f"{PREFIX}/"}))
 
     async def _logout(self, request: Request) -> Response:
-        await self._body(request)
-        await self._people.session(_cookie(request), end=True)
+        await body_of(request)
+        await self._people.session(cookie_of(request), end=True)
         answer = JSONResponse({"to": f"{PREFIX}/login"})
         answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")
         return answer
 
     async def _approval_begin(self, request: Request) -> Response:
-        await self._session(request, Role.RESPONDER)
-        await self._body(request)
-        return _json(await self._passkeys.request(request.path_params["id"]))
+        await self._pages.session(request, Role.RESPONDER)
+        await body_of(request)
+        return json_of(await self._passkeys.request(request.path_params["id"]))
 
     async def _approval_answer(self, request: Request) -> Response:
-        signed = await self._session(request, Role.RESPONDER)
-        told = await self._body(request, "answer", "response")
+        signed = await self._pages.session(request, Role.RESPONDER)
+        told = await body_of(request, "answer", "response")
         if told["answer"] not in ("approve", "deny"):
             raise BadInputError("body_bad", "The answer is approve or deny.")
         yes = told["answer"] == "approve"
@@ -326,14 +240,14 @@ class _Console:
                 signed.person.id,
                 ConfirmedBy.PASSKEY if yes else ConfirmedBy.SESSION,
                 assertion=told["response"],
-                session=_cookie(request),
+                session=cookie_of(request),
             ),
         )
         return JSONResponse({"to": f"{PREFIX}/", "state": answered.state})
 
     async def _invite(self, request: Request) -> Response:
-        signed = await self._session(request, Role.ADMIN)
-        told = await self._body(request, "person", "role")
+        signed = await self._pages.session(request, Role.ADMIN)
+        told = await body_of(request, "person", "role")
         if told["role"] not in {role.value for role in Role if role is not Role.NONE}:
             raise BadInputError("role_bad", "A role is viewer, responder or admin.")
         made = await self._people.invite(told["person"], Role(told["role"]), Seconds(INVITE_SECONDS), signed.person.id)
@@ -342,11 +256,3 @@ class _Console:
 
     async def _asked(self, request: Request) -> Approval:
         return await self._approvals.wait(request.path_params["id"], Seconds(0))
-
-
-def _cookie(request: Request) -> str:
-    return request.cookies.get(COOKIE, "")
-
-
-def _json(text: str) -> Response:
-    return Response(text, media_type="application/json")

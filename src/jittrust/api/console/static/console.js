@@ -17,8 +17,8 @@ async function post(path, body) {
   return read;
 }
 
-async function signed(path) {
-  const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(await post(path));
+async function signed(path, body) {
+  const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(await post(path, body));
   const credential = await navigator.credentials.get({ publicKey });
   return JSON.stringify(credential.toJSON());
 }
@@ -33,12 +33,12 @@ function takeInvitation() {
 }
 
 const doing = {
-  async login() {
+  async login(button) {
     const response = await signed("/login/begin");
-    location.assign((await post("/login/finish", { response })).to);
+    location.assign((await post("/login/finish", { response, next: button.dataset.next })).to);
   },
-  async provider() {
-    location.assign((await post("/login/provider")).to);
+  async provider(button) {
+    location.assign((await post("/login/provider", { next: button.dataset.next })).to);
   },
   async logout() {
     location.assign((await post("/logout")).to);
@@ -60,6 +60,27 @@ const doing = {
     const path = `/approvals/${encodeURIComponent(button.dataset.id)}`;
     location.assign((await post(`${path}/answer`, { answer: "deny" })).to);
   },
+  async consent(button) {
+    const path = `/consent/${encodeURIComponent(button.dataset.id)}`;
+    const question = button.dataset.question;
+    const pin = document.getElementById("pin");
+    const shown = pin ? { pin: pin.value } : { response: await signed(`${path}/begin`, { question }) };
+    location.assign((await post(`${path}/answer`, { answer: "approve", question, ...shown })).to);
+  },
+  async goon(button) {
+    const path = `/consent/${encodeURIComponent(button.dataset.id)}`;
+    location.assign((await post(`${path}/answer`, { answer: "approve" })).to);
+  },
+  async refuse(button) {
+    const path = `/consent/${encodeURIComponent(button.dataset.id)}`;
+    location.assign((await post(`${path}/answer`, { answer: "deny" })).to);
+  },
+  async goal(form) {
+    const ticked = document.querySelectorAll("input[name=also]:checked");
+    const also = Array.from(ticked, (one) => one.value).join(" ");
+    const body = { goal: form.elements.goal.value, also: touched.has("goal") ? "" : also };
+    location.assign((await post(`/consent/${encodeURIComponent(form.dataset.id)}/goal`, body)).to);
+  },
   async invite(form) {
     const made = await post("/people/invite", {
       person: form.elements.person.value,
@@ -68,6 +89,25 @@ const doing = {
     document.getElementById("link").textContent = made.link;
   },
 };
+
+// What is on the screen and was not shown by the broker yet is not what a yes would be for.
+const touched = new Set();
+function settle() {
+  document.querySelectorAll("button[data-do=consent]").forEach((one) => { one.disabled = touched.size > 0; });
+  document.querySelectorAll("[data-stale]").forEach((one) => { one.hidden = touched.size === 0; });
+}
+document.querySelectorAll("textarea[name=goal], input[name=also]").forEach((field) => {
+  const first = field.type === "checkbox" ? field.checked : field.value;
+  field.addEventListener("input", () => {
+    const name = field.type === "checkbox" ? field.value : "goal";
+    if ((field.type === "checkbox" ? field.checked : field.value) === first) {
+      touched.delete(name);
+    } else {
+      touched.add(name);
+    }
+    settle();
+  });
+});
 
 async function run(element) {
   told.textContent = "";
@@ -79,6 +119,7 @@ async function run(element) {
     told.textContent = error.message;
   } finally {
     buttons.forEach((one) => { one.disabled = false; });
+    settle();
   }
 }
 
