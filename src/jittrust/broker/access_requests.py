@@ -40,6 +40,8 @@ class AccessRequestBook:
 
     async def open(self, ask: Evaluation, mission: str) -> Approval:
         """See `AccessRequests.open`."""
+        if not mission:
+            mission = next((one.id for one in self._searches.missions_of(ask.subject.id)), "")
         verdict = await self._searches.judge(ask, mission)
         now = self._clock()
         known = self._state.question(mission, ask.digest)

@@ -51,7 +51,7 @@ class SearchBook:
             if found is None:
                 raise NotFoundError("mission_unknown", f"There is no mission {mission}.", "jittrust mission list")
             return self._judge(ask, found)
-        verdicts = [self._judge(ask, one) for one in self._of(ask.subject.id)]
+        verdicts = [self._judge(ask, one) for one in self.missions_of(ask.subject.id)]
         if not verdicts:
             raise NotFoundError("mission_unknown", "The agent has no mission.", "jittrust mission list")
         return next((verdict for verdict in verdicts if _lets_through(verdict)), verdicts[0])
@@ -89,7 +89,7 @@ class SearchBook:
             if len(ids) >= limit or judged >= MOST_JUDGED:
                 return Found(ids, last)
             ask = asking(candidate)
-            missions = self._of(ask.subject.id)
+            missions = self.missions_of(ask.subject.id)
             judged += max(1, len(missions))
             last = candidate
             if any(_lets_through(self._judge(ask, mission)) for mission in missions):
@@ -97,7 +97,7 @@ class SearchBook:
         return Found(ids)
 
     def _passes(self, ask: Evaluation) -> bool:
-        return any(_lets_through(self._judge(ask, mission)) for mission in self._of(ask.subject.id))
+        return any(_lets_through(self._judge(ask, mission)) for mission in self.missions_of(ask.subject.id))
 
     def _judge(self, ask: Evaluation, mission: Mission) -> Verdict:
         now = self._clock()
@@ -142,7 +142,7 @@ class SearchBook:
             expires=Instant(min(now + rules.ttl, mission.expires)),
         )
 
-    def _of(self, agent: str) -> Sequence[Mission]:
+    def missions_of(self, agent: str) -> Sequence[Mission]:
         """The agent's missions that are in force, newest first."""
         self._look()
         names = dict(self._missions_of.get(agent, {}))

@@ -16,7 +16,7 @@ class AccessRequests(Protocol):
 
         Args:
             ask: the call; judged once more, and asked only where a person's yes would let it through.
-            mission: whose call it is.
+            mission: whose call it is; empty = the newest of the agent's that is in force.
 
         Raises:
             NotFoundError: code `mission_unknown`.

@@ -1,0 +1,1 @@
+"""The decision API: AuthZEN Authorization API 1.0 for enforcement points of others."""
