@@ -10,7 +10,9 @@ from tests.authenticator import ORIGIN, Authenticator
 from tests.people import People, people
 
 from jittrust.api.console.app import console_routes
+from jittrust.api.console.consent import consent_routes
 from jittrust.api.console.pages import COOKIE
+from jittrust.api.oauth.authorize import authorize_routes
 from jittrust.core.identity.identity import Role
 
 
@@ -19,6 +21,9 @@ def console_app(here: People, *, origin: str = ORIGIN, provider: bool = False) -
     routes = console_routes(
         driving.people, here.passkeys, driving.approvals, driving.identities, origin, provider=provider
     )
+    consents = here.world.broker.inner.consents
+    routes += consent_routes(consents, driving.people, here.passkeys, origin)
+    routes += authorize_routes(consents, origin)
     return Starlette(routes=routes)
 
 
@@ -39,7 +44,8 @@ class ConsoleClient:
         clean = {name: value for name, value in told.items() if value is not None}
         content = body if isinstance(body, bytes | str) else httpx2.Request("POST", ORIGIN, json=body or {}).content
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=self.app), base_url=ORIGIN) as client:
-            return await client.request(method, f"/console{path}", content=content, headers=clean)
+            url = path if path.startswith("/oauth/") else f"/console{path}"
+            return await client.request(method, url, content=content, headers=clean)
 
     async def get(self, path: str) -> httpx2.Response:
         return await self.send("GET", path)
