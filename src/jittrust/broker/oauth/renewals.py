@@ -129,7 +129,7 @@ class RenewalBook:
                     mission=renewal.mission,
                     gas=Gas(gas),
                     lanes=renewal.lanes,
-                    request=request_of(renewal.id, number),
+                    request=grant_request(renewal.id, number),
                     client=renewal.client,
                     x5t=renewal.x5t,
                     uses=renewal.uses or None,
@@ -155,7 +155,7 @@ class RenewalBook:
                 raise as_oauth(error) from None
             # Of one chain two grants take calls at once, so that what runs under the last one may end: no more, however fast it is renewed.
             for old in self._gave(after):
-                if old.state in _LIVE and old.request != request_of(name, number - 1) and old.id != grant.id:
+                if old.state in _LIVE and old.request != grant_request(name, number - 1) and old.id != grant.id:
                     await self._grants.revoke(old.id, "it was renewed twice", "policy:renewal")
         return self._token(name, number)
 
@@ -219,7 +219,7 @@ class RenewalBook:
         }
 
 
-def request_of(name: str, number: int) -> str:
+def grant_request(name: str, number: int) -> str:
     """Idempotency key of the grant that goes with a number of a chain."""
     return f"{name}.{number}"
 

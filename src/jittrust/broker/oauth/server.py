@@ -14,7 +14,7 @@ from jittrust.broker.oauth.consents import ConsentBook, Redeemed
 from jittrust.broker.oauth.exchange import ExchangeBook
 from jittrust.broker.oauth.issuing import Holder, Wishes, answer_of, as_oauth, check_server, issue_record, needed
 from jittrust.broker.oauth.parts import OAuthParts
-from jittrust.broker.oauth.renewals import RenewalBook, request_of
+from jittrust.broker.oauth.renewals import RenewalBook, grant_request
 from jittrust.broker.oauth.replay import ReplayMemory
 from jittrust.broker.oauth.transactions import TransactionBook
 from jittrust.broker.state import State
@@ -225,7 +225,7 @@ class ServerBook:
             gas=Gas(min(gas)) if gas else None,
             ttl=wishes.ttl,
             lanes=wishes.lanes or asked.lanes,
-            request=request_of(chain, 0),
+            request=grant_request(chain, 0),
             client=holder.who.client.id,
             x5t=holder.x5t,
             uses=min(uses) if uses else None,
