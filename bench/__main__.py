@@ -10,10 +10,13 @@ NAMES = {
     "store": "commits a second beside the disk's floor",
     "decide": "a decision in process, part by part, beside one signature",
     "grant": "token, proof and pass checks beside one signature",
+    "use": "a full checked use, durable: uses a second, CPU, and with 10^2 to 10^6 live grants",
     "registry": "the registry at 10^2 to 10^6 entries, what an entry weighs, how fast a leaver is cut",
     "svid": "documents signed a second by one core, beside one signature, and with the ledger",
     "race": "processes racing for one pass through a whole broker",
     "races": "threads racing for one pass in the store",
+    "same_proof": "one proof posted thousands of times at once: one is let out",
+    "timing": "whether the time of a refusal tells what is known (Welch's t)",
     "crash": "kill -9 of a whole broker under load",
     "crash_store": "kill -9 of the store under load",
 }

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -32,12 +31,13 @@ from jittrust.apps.client_certificates import client_certificates
 from jittrust.apps.guard import LOOPBACK_NAMES, HostGuard
 from jittrust.apps.http_protocol import BoundedHttp
 from jittrust.apps.identity_faces import first_page, identity_faces, identity_routes
+from jittrust.apps.oauth_faces import oauth_faces, token_file
 from jittrust.apps.serving import StoppableServer, listen
 from jittrust.apps.settings import ServerSettings, Settings
 from jittrust.apps.state_dir import make_private
 from jittrust.apps.tls import server_context
 from jittrust.apps.wiring import Wired, open_broker
-from jittrust.core.errors import BadInputError, UnavailableError
+from jittrust.core.errors import BadInputError, JitError
 from jittrust.core.grant.grant import PassBinding
 from jittrust.core.mission.mission import GoalSource
 from jittrust.core.units import Seconds
@@ -307,7 +307,7 @@ async def opened(
                     PresentationCheck(tokens, known),
                     tuple(servers),
                     wired,
-                    ClaudeCodeHook(wired.driving.missions, person(), hook_token(state)),
+                    ClaudeCodeHook(wired.driving.missions, person(), token_file(state / HOOK_TOKEN)),
                     rest(wired, settings, development=development),
                 ),
                 hosts=(*settings.listen.allowed_hosts, origin.partition("://")[2]),
@@ -319,6 +319,8 @@ async def opened(
                 log.warning(
                     "not_loopback", host=settings.listen.host, meaning="tokens travel in the clear without TLS in front"
                 )
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: _reload(wired))
+            stack.callback(asyncio.get_running_loop().remove_signal_handler, signal.SIGHUP)
             token = await sample_token(wired) if development else None
             config = uvicorn.Config(
                 app,
@@ -338,6 +340,17 @@ async def opened(
             console = await first_page(wired)
             told = Serving(url, {name: f"{known}/mcp/{name}" for name in servers}, token, console, str(workload))
             yield StoppableServer(config), mcp, listener, told
+
+
+def _reload(wired: Wired) -> None:
+    """SIGHUP: read the policy file again. A broken one changes nothing."""
+    log = structlog.get_logger()
+    try:
+        change = wired.reload_policy()
+    except JitError as error:
+        log.error("policy_kept", code=error.code, why=str(error))  # noqa: TRY400 - its code and place say it all
+    else:
+        log.info("policy_loaded", added=change.added, removed=change.removed, changed=change.changed)
 
 
 def server_tls(settings: Settings) -> ssl.SSLContext | None:
@@ -376,38 +389,19 @@ def upstreams(settings: Settings) -> dict[str, HttpServer | ProcessServer]:
     return found
 
 
-def hook_token(state: Path) -> str:
-    """The secret of the person's own hooks, made on first use, readable by its owner alone.
-
-    Raises:
-        UnavailableError: code `hook_token_unusable`.
-    """
-    file = state / HOOK_TOKEN
-    made = secrets.token_urlsafe(32)
-    try:
-        with contextlib.suppress(FileExistsError):
-            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(handle, "w", encoding="ascii") as out:
-                out.write(made + "\n")
-        found, open_to_others = file.read_text("ascii").strip(), file.stat().st_mode & 0o077
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnavailableError(
-            "hook_token_unusable", f"{file} cannot be used ({error})", "Look at its rights."
-        ) from None
-    if open_to_others or not found:
-        raise UnavailableError("hook_token_unusable", f"{file} is empty or open to others", f"Remove it: rm {file}")
-    return found
-
-
 def rest(wired: Wired, settings: Settings, *, development: bool) -> AsgiApp:
-    """What is not on the hot path: health, the faces of the identity layer, and the answer for unknown paths."""
+    """What is not on the hot path: health, identities, tokens, consent, decisions, and the answer for unknown paths."""
     health = Health(wired.driving.ledger, version("jittrust"), {"observe": wired.observe, "development": development})
 
     async def unknown(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
         await answer_problem(send, 404, "not_found", "there is nothing at this path")
 
     application = Starlette(
-        routes=[Route("/healthz", health.answer, methods=["GET"]), *identity_routes(wired, settings)]
+        routes=[
+            Route("/healthz", health.answer, methods=["GET"]),
+            *identity_routes(wired, settings),
+            *oauth_faces(wired, settings, tuple(settings.servers)),
+        ]
     )
     application.router.default = unknown
     return application

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from nacl.signing import SigningKey
 
-from jittrust.adapters.cedar.policy import CedarPolicy
+from jittrust.adapters.cedar.policy import PolicyChange, ReloadablePolicy
 from jittrust.adapters.files.fence import FileFence
 from jittrust.adapters.files.key_store import FileKeyStore
 from jittrust.adapters.files.keys import load_keys
 from jittrust.adapters.files.lock import BrokerLock
 from jittrust.adapters.files.pin import PinFile
 from jittrust.adapters.https.bundle_source import HttpsBundleSource
+from jittrust.adapters.https.client_documents import HttpsClientDocuments
 from jittrust.adapters.https.token_keys import HttpsTokenKeys
 from jittrust.adapters.localca.certificate_authority import LocalCertificateAuthority
 from jittrust.adapters.memory.key_store import MemoryKeyStore
@@ -72,6 +73,7 @@ class Wired:
         origin: web origin of its pages for people.
         own_document: what its bundle endpoint presents now.
         observe: verdicts are recorded, nothing is stopped.
+        reload_policy: reads the policy file again; what is in force stays when it is broken.
     """
 
     driving: Driving
@@ -85,6 +87,7 @@ class Wired:
     origin: str
     own_document: Callable[[], Awaitable[OwnDocument]]
     observe: bool
+    reload_policy: Callable[[], PolicyChange]
 
 
 def rules_of(settings: Settings | None) -> Rules:
@@ -209,7 +212,7 @@ async def open_broker(
         BadInputError: a configured policy is missing, broken or empty: nothing starts.
     """
     web_origin = origin or origin_of(settings)
-    policy = CedarPolicy.load(settings.policy.file if settings else None)
+    policy = ReloadablePolicy(settings.policy.file if settings else None)
     rules = rules_of(settings)
     clock = SteadyClock()
     with BrokerLock.take(state), contextlib.closing(FileFence(state)) as fence:
@@ -251,6 +254,7 @@ async def open_broker(
                 rules=rules,
                 clock=clock,
                 new_id=new_name,
+                documents=HttpsClientDocuments(clock),
                 registration=bool(settings and settings.oauth.registration),
             )
             broker = await Broker.open(
@@ -281,6 +285,7 @@ async def open_broker(
                     web_origin,
                     broker.own.newest,
                     observe,
+                    policy.reload,
                 )
         finally:
             await store.close()
