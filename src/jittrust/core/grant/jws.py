@@ -168,7 +168,8 @@ def parts_of(text: bytes, max_bytes: int) -> tuple[bytes, bytes, bytes]:
     if len(text) > max_bytes:
         raise MalformedJwsError("jws_too_large", f"{len(text)} bytes, at most {max_bytes} are taken")
     parts = text.split(b".")
-    if len(parts) != 3 or not all(parts):  # noqa: PLR2004 - header, payload, signature
+    # A JWS may have no payload (RFC 7515); what is wanted here are claims, so an empty one is refused by whoever reads them.
+    if len(parts) != 3 or not parts[0] or not parts[2]:  # noqa: PLR2004 - header, payload, signature
         raise MalformedJwsError("jws_parts", "a compact JWS has three parts")
     return parts[0], parts[1], parts[2]
 

@@ -67,12 +67,35 @@ def check_key(key: object) -> PublicKey:
     if isinstance(key, rsa.RSAPublicKey):
         if not MIN_RSA <= key.key_size <= MAX_RSA:
             raise _bad(f"RSA keys have {MIN_RSA} to {MAX_RSA} bits")
+        if _is_roca(key.public_numbers().n):
+            raise _bad("it was made by a chip whose RSA keys can be factored (ROCA, CVE-2017-15361)")
         exponent = key.public_numbers().e
         # A large exponent makes every check slow, a small one makes careless padding checks forgeable; 65537 is what everybody uses.
         if not _MIN_EXPONENT <= exponent < _MAX_EXPONENT or not exponent & 1:
             raise _bad("its public exponent is not usual")
         return key
     raise _bad("it is none of RSA, ECDSA and Ed25519")
+
+
+def _is_roca(modulus: int) -> bool:
+    """Whether a modulus has the fingerprint of keys whose primes are k·M + 65537^a mod M: it is a power of 65537 modulo each of these primes.
+
+    A good key looks so once in about 2^27.
+
+    Source:
+        Nemec et al., The Return of Coppersmith's Attack, CCS 2017, §2.
+    """
+    return all(modulus % prime in powers for prime, powers in _ROCA.items())
+
+
+def _powers(prime: int) -> frozenset[int]:
+    return frozenset(pow(65537, exponent, prime) for exponent in range(prime))
+
+
+# Primes modulo which the powers of 65537 are few.
+_ROCA: Mapping[int, frozenset[int]] = {
+    prime: _powers(prime) for prime in (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+}
 
 
 def write_key(key: PublicKey) -> bytes:
