@@ -25,16 +25,17 @@ from jittrust.core.approval import ApprovalKind, ApprovalState
 from jittrust.core.errors import JitError
 from jittrust.core.grant import passes
 from jittrust.core.grant.grant import PassBinding, Shown, Strictness
+from jittrust.core.grant.lanes import RotationRules
 from jittrust.core.grant.states import GrantState
 from jittrust.core.mission.states import MissionState
 from jittrust.core.response.ladder import LadderRules
 from jittrust.core.rules import Rules
-from jittrust.core.units import Instant
+from jittrust.core.units import Instant, Seconds
 from jittrust.ports.decision_point import Decision, Passage
 
 T = TypeVar("T")
 # Trust is another test's business: here nobody sinks so far that the ladder stops the session.
-RULES = replace(Rules(), ladder=LadderRules(suspend_below=0.0, kill_below=0.0))
+RULES = replace(Rules(), ladder=LadderRules(suspend_below=0.0, kill_below=0.0), rotation=RotationRules(hold=Seconds(0)))
 WINDOW, SLACK, RESENDS = 10.0, 2.0, 3
 
 
@@ -46,6 +47,24 @@ class ModelLane:
     handed: dict[int, float | None] = field(default_factory=dict)  # pass -> when it was given to the caller
     spent_by: dict[int, tuple[str, float]] = field(default_factory=dict)  # pass -> the body that spent it, and when
     resends: dict[int, int] = field(default_factory=dict)
+    came_with: dict[int, str] = field(
+        default_factory=dict
+    )  # pass -> what gave it: an answer; else a challenge or the opening
+    refused: set[int] = field(default_factory=set)  # passes whose call did not go out, as far as the broker remembers
+    spent: int = -1
+    follows: bool = False
+
+    def use(self, seq: int) -> None:
+        """Pass `seq` has bought something."""
+        self.spent = seq
+        self.follows = self.follows or self.came_with.get(seq) == "answer"
+
+    def newer_known(self, seq: int, *, stock: bool) -> float | None:
+        """When the holder of an old pass could know a newer one."""
+        after = range(seq + 1, self.live + 1)
+        if stock and not self.follows:
+            after = [one for one in after if self.came_with.get(one) != "answer"] or after
+        return self.handed[after[0]]
 
 
 @dataclass
@@ -192,7 +211,12 @@ class BrokerMachine(RuleBasedStateMachine):
         grant, number, lane = self.pick(data)
         model = self.grants[grant]
         shown = Shown(
-            PassBinding.DPOP, grant, self.mint(grant, number, lane.live), Instant(self.w.clock.now), "j", "thumb"
+            PassBinding.DPOP,
+            grant,
+            self.mint(grant, number, lane.live),
+            Instant(self.w.clock.now),
+            "j",
+            "thumb".ljust(43, "_"),
         )
         try:
             opened, first, following = self.run(self.w.broker.driving.grants.open_lane(shown))
@@ -208,6 +232,7 @@ class BrokerMachine(RuleBasedStateMachine):
         known = model.lanes.setdefault(opened, ModelLane())
         assert live == known.live
         known.handed[live] = self.w.clock.now
+        lane.use(lane.live)
         self.retire(lane, "")
         lane.handed[lane.live] = self.w.clock.now
         assert following == self.mint(grant, number, lane.live)
@@ -260,6 +285,9 @@ class BrokerMachine(RuleBasedStateMachine):
         self.run(self.w.join())
         # Calls that were out are in doubt now: nobody settles them, and nothing is given back.
         self.out.clear()
+        for model in self.grants.values():
+            for lane in model.lanes.values():
+                lane.refused.clear()  # what became of a call is known only while the broker lives
 
     # ---- what must come of it ---------------------------------------------------------------------------------------------------------------
 
@@ -277,8 +305,11 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def retire(self, lane: ModelLane, body: str) -> None:
         lane.spent_by[lane.live] = (body, self.w.clock.now)
+        if lane.handed.get(lane.live) is None:
+            lane.handed[lane.live] = self.w.clock.now  # nobody could know anything newer before
         lane.live += 1
         lane.handed[lane.live] = None
+        lane.came_with[lane.live] = "answer" if body else ""
 
     def challenged(self, decision: Decision, grant: str, number: int, lane: ModelLane) -> None:
         self.retire(lane, "")
@@ -320,7 +351,10 @@ class BrokerMachine(RuleBasedStateMachine):
             assert any(a.state is ApprovalState.USED for a in approval)
         elif not acts and not goes_out:
             assert "gas_exhausted" in decision.verdict.codes
+        lane.use(seq)
         self.retire(lane, key)
+        if not goes_out:
+            lane.refused.add(seq)
         paid = int(decision.verdict.price) if goes_out else min(int(decision.verdict.price), model.gas)
         model.gas -= paid
         assert decision.gas_left == model.gas >= 0  # I2
@@ -335,18 +369,25 @@ class BrokerMachine(RuleBasedStateMachine):
         model, now = self.grants[grant], self.w.clock.now
         lane = model.lanes[number]
         body, at = lane.spent_by[seq]
-        handed = lane.handed[seq + 1]
+        stock = not model.strict
+        handed = lane.handed[seq + 1] if seq == lane.live - 1 else lane.newer_known(seq, stock=stock)
+        iat = min(iat, now)
         if seq == lane.live - 1 and body == key and now - at <= WINDOW and lane.resends.get(seq, 0) < RESENDS:
+            if seq in lane.refused:
+                assert decision.passage in (Passage.CHALLENGE, Passage.BUSY)
+                self.after_race(decision, grant, number, lane)
+                return
             assert decision.passage is Passage.RESEND
             assert decision.next_pass == self.mint(grant, number, lane.live)
             lane.resends[seq] = lane.resends.get(seq, 0) + 1
             lane.handed[lane.live] = now
-        elif (seq == lane.live - 1 and handed is None) or (handed is not None and iat <= handed + SLACK):
+        elif (
+            (stock and (seq > lane.spent or (seq == lane.spent and not lane.follows)))
+            or (seq == lane.live - 1 and handed is None)
+            or (handed is not None and iat <= handed + SLACK)
+        ):
             assert decision.passage in (Passage.CHALLENGE, Passage.BUSY)
             self.after_race(decision, grant, number, lane)
-        elif handed is None:
-            # Its delivery was never noted: the broker may take it for a race or for reuse, by when it was put in place.
-            self.after_any(decision, grant, number, lane)
         else:
             assert decision.passage is Passage.REFUSE
             self.reused(model)
@@ -354,12 +395,6 @@ class BrokerMachine(RuleBasedStateMachine):
     def after_race(self, decision: Decision, grant: str, number: int, lane: ModelLane) -> None:
         if decision.passage is Passage.CHALLENGE:
             self.challenged(decision, grant, number, lane)
-
-    def after_any(self, decision: Decision, grant: str, number: int, lane: ModelLane) -> None:
-        if decision.passage is Passage.REFUSE:
-            self.reused(self.grants[grant])
-        else:
-            self.after_race(decision, grant, number, lane)
 
     def reused(self, model: ModelGrant) -> None:
         if model.strict:

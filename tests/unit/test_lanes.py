@@ -11,20 +11,25 @@ from jittrust.core.grant.grant import (
     PassBinding,
     PassStanding,
     Presentation,
+    RetiredPass,
     Shown,
     Strictness,
 )
 from jittrust.core.grant.lanes import (
     RotationRules,
+    carried_on,
     challenge,
     closed,
     deliverable,
     delivered,
     idle_lanes,
+    in_hand,
     judge,
+    known_newer,
     lane_asked,
     may_open,
     open_lane,
+    opened_with,
     resent,
     successor,
 )
@@ -213,6 +218,76 @@ def test_a_spent_lane_remembers_the_call_and_its_successor_is_undelivered() -> N
         spent=7,
         follows=True,
     )
+
+
+def stock(lane: Lane, seq: int, *, iat: float = float(NOW), newer: float | None = None) -> PassStanding:
+    known = None if newer is None else Instant(newer)
+    return judge(lane, PassId("g-1", 2, seq), shown(iat), "d", NOW, known, RULES, Strictness.STOCK).standing
+
+
+def test_under_a_stock_grant_an_old_pass_that_only_challenges_replaced_proves_nothing() -> None:
+    asked = challenge(challenge(replace(LANE, spent=6, follows=True), Instant(NOW - 90)), Instant(NOW - 80))
+
+    assert (asked.seq, stock(asked, 8), stock(asked, 7)) == (9, PassStanding.CHALLENGE, PassStanding.CHALLENGE)
+    assert stock(asked, 6, newer=NOW - 99) is PassStanding.REUSE, "with this one a call was bought"
+    assert judge(asked, PassId("g-1", 2, 8), shown(), "d", NOW, None, RULES).standing is PassStanding.REUSE, "strict"
+
+
+def test_the_pass_that_bought_the_newest_call_may_be_shown_again_until_the_lane_follows() -> None:
+    lane = replace(LANE, spent=6, delivered=Instant(NOW - 90))
+
+    assert stock(lane, 6) is PassStanding.CHALLENGE
+    assert stock(replace(lane, follows=True), 6) is PassStanding.REUSE
+    assert stock(replace(lane, follows=True, delivered=Instant(NOW - 2)), 6) is PassStanding.LOST_RACE
+    assert stock(lane, 5, newer=NOW - 90) is PassStanding.REUSE
+    assert stock(lane, 5, newer=NOW - 2) is PassStanding.LOST_RACE
+
+
+def test_a_clock_that_is_ahead_makes_nobody_late() -> None:
+    lane = replace(LANE, delivered=Instant(NOW - 2))
+
+    assert seen(6, lane=lane, iat=NOW + 50.0) is PassStanding.LOST_RACE
+    assert seen(6, lane=lane, iat=NOW + 50.0, now=NOW + 0.1) is PassStanding.REUSE
+
+
+def test_who_takes_passes_from_challenges_knows_a_newer_one_from_the_next_challenge_on() -> None:
+    old = [
+        RetiredPass(5, bought=True, handed=Instant(10)),
+        RetiredPass(6, bought=True, handed=Instant(20)),  # spent by the enforcement point for the same caller
+        RetiredPass(7, bought=False, handed=Instant(30)),
+        RetiredPass(8, bought=True, handed=Instant(90)),
+    ]
+
+    assert known_newer(LANE, 5, old, Strictness.STOCK) == 90
+    assert known_newer(LANE, 7, old, Strictness.STOCK) == 90
+    assert known_newer(replace(LANE, follows=True), 5, old, Strictness.STOCK) == 20
+    assert known_newer(LANE, 5, old, Strictness.STRICT) == 20
+    assert known_newer(LANE, 8, old, Strictness.STOCK) is None
+
+
+def test_a_pass_told_to_a_stock_client_is_on_its_way_for_half_a_second() -> None:
+    told = challenge(LANE, NOW)
+    answered = replace(LANE, delivered=NOW)
+
+    assert [in_hand(told, Instant(NOW + later), RULES) for later in (0.0, 0.25, 0.5, 9.0)] == [0.5, 0.25, 0.0, 0.0]
+    assert in_hand(replace(LANE, delivered=None), NOW, RULES) == 0.0, "not told yet"
+    assert in_hand(answered, NOW, RULES) == 0.0, "its client may never look at it"
+    assert in_hand(replace(answered, follows=True), NOW, RULES) == 0.5
+    assert in_hand(Lane("g-1", 0, 0, NOW, NOW), NOW, RULES) == 0.0, "the first one came with the grant"
+
+
+def test_passes_spent_for_a_caller_within_one_request_are_no_passes_it_knows() -> None:
+    lane = replace(LANE, spent=6)
+    after = carried_on(lane, successor(lane, "d", "e", NOW), began=6)
+
+    assert (after.seq, after.spent, after.follows) == (8, 6, False)
+    assert stock(replace(after, delivered=Instant(NOW - 90)), 6) is PassStanding.CHALLENGE
+
+
+def test_a_pass_that_opened_a_lane_has_bought_something() -> None:
+    after = opened_with(replace(LANE, spent=6), NOW)
+
+    assert (after.seq, after.spent, after.follows, after.digest) == (8, 7, True, "")
 
 
 def test_a_lane_follows_once_a_pass_that_came_with_an_answer_has_bought_a_call() -> None:
