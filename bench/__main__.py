@@ -11,6 +11,7 @@ NAMES = {
     "decide": "a decision in process, part by part, beside one signature",
     "grant": "token, proof and pass checks beside one signature",
     "use": "a full checked use, durable: uses a second, CPU, and with 10^2 to 10^6 live grants",
+    "kill": "from pulling the kill switch to the last call that went through, for each scope",
     "registry": "the registry at 10^2 to 10^6 entries, what an entry weighs, how fast a leaver is cut",
     "svid": "documents signed a second by one core, beside one signature, and with the ledger",
     "race": "processes racing for one pass through a whole broker",
