@@ -41,7 +41,7 @@ async def story(kind: Strictness, lanes: int = 1) -> tuple[World, Owner]:
 
 
 async def opened_lane(w: World, grant: str, shown_pass: str | None) -> tuple[int, str, str]:
-    shown = Shown(PassBinding.DPOP, grant, shown_pass, Instant(w.clock.now), w.names("j"), "thumb")
+    shown = Shown(PassBinding.DPOP, grant, shown_pass, Instant(w.clock.now), w.names("j"), "thumb".ljust(43, "_"))
     return await w.broker.driving.grants.open_lane(shown)
 
 

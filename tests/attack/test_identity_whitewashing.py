@@ -47,7 +47,7 @@ async def take(there: World, agent: str, jkt: str = "") -> int:
     taken = 0
     while True:
         # Another key each time, unless told otherwise: by its key alone it is not recognised.
-        new = NewGrant("ada", agent, "srv", PassBinding.DPOP, jkt or there.names("k"))
+        new = NewGrant("ada", agent, "srv", PassBinding.DPOP, (jkt or there.names("k")).ljust(43, "_"))
         try:
             taken += int((await there.broker.driving.grants.open(new)).grant.gas_limit)
         except RefusedError as error:
@@ -143,7 +143,7 @@ async def test_t39_another_owner_and_another_blueprint_with_the_same_key_get_not
 async def test_t39_gas_that_ended_unspent_is_not_held_against_an_honest_agent(there: World) -> None:
     agent = await enrol(there, 0)
     for _ in range(20):
-        new = NewGrant("ada", agent, "srv", PassBinding.DPOP, "thumb")
+        new = NewGrant("ada", agent, "srv", PassBinding.DPOP, "thumb".ljust(43, "_"))
         opened = await there.broker.driving.grants.open(new)
         assert opened.grant.gas_limit == opened.grant.gas_left == 1600
         await there.broker.driving.grants.revoke(opened.grant.id, "done", "ada")

@@ -150,7 +150,7 @@ class World:
 
     async def grant(self, strictness: Strictness = Strictness.STRICT, **more: object) -> IssuedGrant:
         """A grant bound to a key."""
-        new = NewGrant("ada", "agent", "srv", PassBinding.DPOP, "thumb", strictness, **more)  # type: ignore[arg-type]
+        new = NewGrant("ada", "agent", "srv", PassBinding.DPOP, "thumb".ljust(43, "_"), strictness, **more)  # type: ignore[arg-type]
         return await self.broker.driving.grants.open(new)
 
     async def show(
@@ -158,7 +158,7 @@ class World:
     ) -> Decision:
         """A call of a key holder who shows a pass; the proof is made now unless told otherwise."""
         made = Instant(self.clock.now if iat is None else iat)
-        shown = Shown(PassBinding.DPOP, grant, presented, made, self.names("j"), "thumb")
+        shown = Shown(PassBinding.DPOP, grant, presented, made, self.names("j"), "thumb".ljust(43, "_"))
         return await self.broker.driving.decisions.evaluate(self.ask(tool, arguments), shown)
 
     async def settle(self, decision: Decision, *texts: str, answer: bytes | None = b"{}") -> Learned:

@@ -117,6 +117,8 @@ class Model:
                         uses -= new.uses_limit
                     self.paid[payer.id] = self.paid.get(payer.id, 0) + new.gas_limit
                     self.grants[payer.id] = replace(payer, gas_left=Gas(payer.gas_left - new.gas_limit), uses_left=uses)
+                    for entry, times in write.taken:
+                        self.take(payer.id, entry, times)
                 for old in self.grants.values():
                     if old.id == new.id or (new.request and (old.mission, old.request) == (new.mission, new.request)):
                         raise ModelRefusal("grant_exists")
@@ -158,16 +160,19 @@ class Model:
             if user.uses_left == 0:
                 raise ModelRefusal("uses_exhausted")
             user = replace(user, uses_left=user.uses_left - 1)
-        if entry:
-            own = list(user.authority.entries) if user.authority else []
-            for place, one in enumerate(own):
-                if one.id == entry and one.uses_left != 0:
-                    own[place] = replace(one, uses_left=None if one.uses_left is None else one.uses_left - 1)
-                    break
-            else:
-                raise ModelRefusal("uses_exhausted")
-            user = replace(user, authority=AuthorityMap(tuple(own)))
         self.grants[name] = user
+        if entry:
+            self.take(name, entry, 1)
+
+    def take(self, name: str, entry: str, times: int) -> None:
+        user = self.grants[name]
+        own = list(user.authority.entries) if user.authority else []
+        for place, one in enumerate(own):
+            if one.id == entry and (one.uses_left is None or one.uses_left >= times):
+                own[place] = replace(one, uses_left=None if one.uses_left is None else one.uses_left - times)
+                self.grants[name] = replace(user, authority=AuthorityMap(tuple(own)))
+                return
+        raise ModelRefusal("uses_exhausted")
 
     def spend(self, write: SpendPass) -> Gas:
         live = self.lanes.get((write.grant, write.lane))
@@ -181,7 +186,8 @@ class Model:
             self.all_active((payer.id, *payer.path))
             if payer.gas_left < write.price:
                 raise ModelRefusal("gas_exhausted")
-            self.count(payer.id, write.entry)
+            if write.counts:
+                self.count(payer.id, write.entry)
             payer = self.grants[payer.id]
         price = min(write.price, payer.gas_left)
         self.spent.append((write.grant, write.lane, write.seq))
@@ -223,6 +229,7 @@ own_maps = st.none() | st.lists(uses, max_size=2).map(
     )
 )
 entries = st.sampled_from(["", "", "e-0", "e-1"])
+takings = st.just(()) | st.lists(st.tuples(st.sampled_from(["e-0", "e-1"]), st.integers(0, 2)), max_size=2).map(tuple)
 paths = st.sampled_from([(), (), ("1",), ("2",), ("1", "2"), ("2", "1")])
 seqs = st.integers(0, 4)
 numbers = st.integers(0, 2)
@@ -239,6 +246,7 @@ writes = st.one_of(
         at=instants,
         goes_out=st.booleans(),
         entry=entries,
+        counts=st.sampled_from([True, True, False]),
     ),
     st.builds(
         PutMission,
@@ -246,9 +254,10 @@ writes = st.one_of(
         after=st.none() | st.integers(0, 2),
     ),
     st.builds(
-        lambda name, gas, request, of, path, most, own: OpenGrant(
+        lambda name, gas, request, of, path, most, own, taken: OpenGrant(
             replace(grant(name, gas, request, of), path=path, uses_left=most, uses_limit=most, authority=own),
             lane(name),
+            taken,
         ),
         names,
         st.integers(0, 100),
@@ -257,6 +266,7 @@ writes = st.one_of(
         paths,
         uses,
         own_maps,
+        takings,
     ),
     st.builds(MoveGrant, names, st.sampled_from(GrantState)),
     st.builds(
@@ -327,8 +337,23 @@ class StoreMachine(RuleBasedStateMachine):
         self.ask(Change((PutMission(mission(name), None), OpenGrant(grant(name, gas, of=name), lane(name)))))
 
     @precondition(lambda self: self.model.grants)
-    @rule(data=st.data(), name=st.sampled_from(["3", "4", "5", "6"]), gas=st.integers(0, 20), most=uses, own=own_maps)
-    def carve(self, data: st.DataObject, name: str, gas: int, most: int | None, own: AuthorityMap | None) -> None:
+    @rule(
+        data=st.data(),
+        name=st.sampled_from(["3", "4", "5", "6"]),
+        gas=st.integers(0, 20),
+        most=uses,
+        own=own_maps,
+        taken=takings,
+    )
+    def carve(
+        self,
+        data: st.DataObject,
+        name: str,
+        gas: int,
+        most: int | None,
+        own: AuthorityMap | None,
+        taken: tuple[tuple[str, int], ...],
+    ) -> None:
         parent = data.draw(st.sampled_from(sorted(self.model.grants)).map(self.model.grants.__getitem__))
         child = replace(
             grant(name, gas, of=parent.mission),
@@ -337,7 +362,7 @@ class StoreMachine(RuleBasedStateMachine):
             uses_limit=most,
             authority=own,
         )
-        self.ask(Change((OpenGrant(child, lane(name)),), (record(),)))
+        self.ask(Change((OpenGrant(child, lane(name), taken),), (record(),)))
 
     @precondition(lambda self: self.model.lanes)
     @rule(data=st.data(), price=st.integers(0, 9), goes_out=st.booleans(), at=instants, entry=entries)

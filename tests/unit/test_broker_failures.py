@@ -231,7 +231,7 @@ async def test_a_grant_that_nobody_has_and_an_enforcement_point_that_left_get_no
     w = await ready()
     for shown in (
         Shown(PassBinding.GATEWAY, grant="g-none"),
-        Shown(PassBinding.DPOP, grant="g-none", jkt="thumb"),
+        Shown(PassBinding.DPOP, grant="g-none", jkt="thumb".ljust(43, "_")),
         Shown(PassBinding.GATEWAY, attachment="p-none"),
         Shown(PassBinding.GATEWAY),
     ):

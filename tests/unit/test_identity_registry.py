@@ -80,7 +80,7 @@ async def refused(code: str, doing: object) -> None:
 
 async def granted(there: World, agent: str = CODER, **more: object) -> IssuedGrant:
     """A grant for somebody."""
-    new = NewGrant("ada", agent, "srv", PassBinding.DPOP, "thumb", **more)  # type: ignore[arg-type]
+    new = NewGrant("ada", agent, "srv", PassBinding.DPOP, "thumb".ljust(43, "_"), **more)  # type: ignore[arg-type]
     return await there.broker.driving.grants.open(new)
 
 

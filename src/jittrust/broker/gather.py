@@ -27,6 +27,7 @@ from jittrust.core.scoring.context import value_keys
 from jittrust.core.scoring.price import novelty_of
 from jittrust.core.scoring.trust import opening
 from jittrust.core.units import Instant, Unit
+from jittrust.ports.attenuation import Attenuation
 from jittrust.ports.policy import Policy, PolicyQuestion
 
 # Calls inside this many seconds count as recent (speed, part of the price).
@@ -38,13 +39,14 @@ _FULL_SPEED = 60
 class Gather:
     """Collects the facts of one question."""
 
-    def __init__(self, state: State, policy: Policy, rules: Rules) -> None:
-        """Wire it up."""
+    def __init__(self, state: State, policy: Policy, rules: Rules, attenuation: Attenuation | None = None) -> None:
+        """Wire it up. `attenuation`: reads tokens that their holders narrowed; None where there are none."""
         self._state = state
         self._policy = policy
         self._rules = rules
         self._identities = IdentityIndex.of(state)
         self._stops = StopIndex.of(state)
+        self._attenuation = attenuation
 
     def facts(
         self,
@@ -55,15 +57,20 @@ class Gather:
         now: Instant,
         *,
         observed: bool = False,
+        narrowing: str = "",
     ) -> Facts:
         """The facts of `ask` as they are at this very moment; nothing is awaited.
 
-        `observed`: the enforcement point that asks only observes, whatever the mission says.
+        `observed`: the enforcement point that asks only observes, whatever the mission says. `narrowing`: a token that narrows the grant, as
+        `Shown.narrowing`.
         """
         server, _, name = ask.resource.id.partition("/")
         stop = self._stops.reaching(ask.subject.id, grant.mission, grant)
+        path = self._state.path_of(grant)
         if mission is None:
-            return Facts(None, grant, presentation, None, server, None, None, PolicyAnswer(), None, None, stop=stop)
+            return Facts(
+                None, grant, presentation, None, server, None, None, PolicyAnswer(), None, None, stop=stop, path=path
+            )
         standing = self._state.standings.get(mission.id) or Standing(opening(self._rules.trust), SessionState.NORMAL)
         who = self._identities.agent_standing(agent_of(ask, grant))
         person = self._identities.person_standing(mission.person)
@@ -82,6 +89,7 @@ class Gather:
                 identity=who,
                 person=person,
                 stop=stop,
+                path=path,
             )
         tool, pin = self._tool(ask, server, name)
         memory = self._state.memory(mission.id)
@@ -126,7 +134,17 @@ class Gather:
             identity=who,
             person=person,
             stop=stop,
+            path=path,
+            narrowing=self._narrowed(narrowing, ask, server, name, now) if narrowing else "",
         )
+
+    def _narrowed(self, token: str, ask: Evaluation, server: str, name: str, now: Instant) -> str:
+        """Which condition of a narrowed token the call fails; empty: none."""
+        if self._attenuation is None:
+            return "this broker reads no such tokens"
+        told = {f"arg:{key}": value for key, value in ask.arguments.items() if isinstance(value, str)}
+        told |= {"action": ask.action.name, "tool": name, "server": server}
+        return self._attenuation.forbids(token, told, now)
 
     def _concerns(self, mission: Mission, server: str) -> bool:
         """Whether the mission has to do with a server as a whole, so that what it hands out may be read.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from jittrust.broker.delegation import check_asked, part_of_grant, part_of_mission
 from jittrust.broker.identity.index import IdentityIndex, check_active
 from jittrust.broker.places import StatusPlaces
 from jittrust.broker.record import grant_record, pass_record
@@ -26,7 +27,7 @@ from jittrust.core.model import Action, Evaluation, Resource, Subject, SubjectKi
 from jittrust.core.response.session import SessionState, Standing
 from jittrust.core.rules import Rules
 from jittrust.core.scoring.trust import counted, opening
-from jittrust.core.units import Gas, Instant
+from jittrust.core.units import Gas, Instant, Seconds
 from jittrust.ports.commit import MoveGrant, OpenGrant, PutLane, RecordBody, Write
 from jittrust.ports.grants import ChildGrant, IssuedGrant, NewGrant
 
@@ -89,7 +90,8 @@ class GrantBook:
         """
         if shown.grant:
             grant = self._state.grants.get(shown.grant)
-            if grant is None or grant.binding is not shown.binding or grant.jkt != shown.jkt:
+            other = grant is None or grant.binding is not shown.binding or grant.jkt != shown.jkt
+            if grant is None or other or grant.x5t not in ("", shown.x5t):
                 raise RefusedError(
                     "invalid_token",
                     "The token names no grant of this broker, or another key.",
@@ -140,6 +142,7 @@ class GrantBook:
     async def open(self, new: NewGrant) -> IssuedGrant:
         """See `Grants.open`."""
         now = self._clock()
+        check_asked(new)
         if (new.binding is PassBinding.DPOP) != bool(new.jkt):
             raise BadInputError(
                 "grant_key", "A DPoP-bound grant needs the thumbprint of a key, a gateway-kept one must not have any."
@@ -154,19 +157,13 @@ class GrantBook:
         check_not_stopped(self._state, new.agent, mission.id)
         check_active(self._identities.agent_standing(new.agent))
         check_active(self._identities.person_standing(mission.person))
-        if new.request:
-            known = next((g for g in self._state.grants_of(mission.id) if g.request == new.request), None)
-            if known is not None:
-                return await self._again(known, new, now)
-        standing = self._state.standings.get(mission.id)
-        stopped = standing is not None and standing.state in (SessionState.SUSPENDED, SessionState.KILLED)
-        if mission.state is not MissionState.ACTIVE or now >= mission.expires or stopped:
-            state = "expired" if now >= mission.expires else standing.state if stopped and standing else mission.state
-            raise RefusedError(
-                "mission_not_active",
-                f"The mission {mission.id} is {state}.",
-                "Resume it (jittrust approve) or start a new one.",
-            )
+        known = self._state.requested(mission.id, new.request)
+        if known is not None:
+            same = (known.binding, known.jkt, known.x5t, known.agent, known.server, known.path)
+            if same != (new.binding, new.jkt, new.x5t, new.agent, new.server, ()):
+                raise _reused()
+            return await self._again(known, now, new.person)
+        self._check_mission(mission, now)
         holder = self._identities.agent(new.agent)
         left = None if holder is None else self._left_to(holder, new.jkt, now)
         if left == 0:
@@ -178,35 +175,119 @@ class GrantBook:
         grant, lane = self._make(new, mission, now, left)
         if grant.binding is PassBinding.DPOP:
             lane = lanes.delivered(lane, now)
+        # Before anything is written: what cannot be said in a token is not opened.
+        issued = self._issued(grant, lane)
         await self._state.change([OpenGrant(grant, lane)], [grant_record(grant, "opened", now, by=new.person)])
-        return self._issued(grant, lane)
+        return issued
 
-    async def _again(self, known: Grant, new: NewGrant, now: Instant) -> IssuedGrant:
-        if known.jkt != new.jkt or known.binding is not new.binding or known.server != new.server:
-            raise RefusedError(
-                "request_reused", "This request id was used for another grant.", "Choose a new request id."
-            )
+    async def _again(self, known: Grant, now: Instant, by: str, spent: Sequence[PutLane] = ()) -> IssuedGrant:
         lane = self._state.lanes[known.id, 0]
-        if known.binding is PassBinding.DPOP and known.state is GrantState.ACTIVE:
+        writes: list[Write] = list(spent)
+        if known.binding is PassBinding.DPOP and self._state.in_force(known, now):
             # The first answer may have been lost: the newest pass replaces the outstanding one, as a challenge does.
             fresh = lanes.challenge(lane, now)
-            await self._state.change(
-                [PutLane(fresh, lane.seq)], [grant_record(known, "given_again", now, by=new.person)]
-            )
+            writes.append(PutLane(fresh, lane.seq))
             lane = fresh
+        if writes:
+            await self._state.change(writes, [grant_record(known, "given_again", now, by=by)])
         return self._issued(known, lane)
+
+    def _check_mission(self, mission: Mission, now: Instant) -> None:
+        standing = self._state.standings.get(mission.id)
+        stopped = standing is not None and standing.state in (SessionState.SUSPENDED, SessionState.KILLED)
+        if mission.state is not MissionState.ACTIVE or now >= mission.expires or stopped:
+            state = "expired" if now >= mission.expires else standing.state if stopped and standing else mission.state
+            raise RefusedError(
+                "mission_not_active",
+                f"The mission {mission.id} is {state}.",
+                "Resume it (jittrust approve) or start a new one.",
+            )
 
     async def delegate(self, child: ChildGrant, shown: Shown | None) -> IssuedGrant:
         """See `Grants.delegate`."""
-        raise NotImplementedError
-
-    async def open_lane(self, shown: Shown) -> tuple[int, str, str]:
-        """See `Grants.open_lane`."""
         now = self._clock()
-        ask = Evaluation(
-            self._new_id("c"), Subject(SubjectKind.AGENT, ""), Action("lanes/open"), Resource("protocol", ""), {}, ""
+        check_asked(child)
+        parent = self._state.grants.get(child.parent)
+        if parent is None:
+            raise NotFoundError("grant_unknown", f"There is no grant {child.parent}.", "jittrust grant list")
+        spent: list[PutLane] = []
+        lane: Lane | None = None
+        if shown is not None:
+            lane = self._shown_by_parent(parent, shown, now)
+            spent.append(PutLane(lanes.challenge(lane, now), lane.seq))
+        elif not any(self._same_agent(child.agent, name) for name in parent.may_act):
+            raise RefusedError(
+                "may_not_act",
+                f"The grant {parent.id} does not say that {child.agent} may take a part of it.",
+                "Its holder asks for the part, or names the agent in may_act.",
+            )
+        mission = self._state.missions[parent.mission]
+        check_not_stopped(self._state, child.agent, mission.id, parent)
+        for agent in (child.agent, parent.agent):
+            check_active(self._identities.agent_standing(agent))
+        check_active(self._identities.person_standing(mission.person))
+        self._check_mission(mission, now)
+        self._check_in_force(parent, now)
+        known = self._state.requested(mission.id, child.request)
+        if known is not None:
+            same = (known.parent, known.jkt, known.x5t, known.agent, known.server)
+            if same != (parent.id, child.jkt, child.x5t, child.agent, child.server or parent.server):
+                raise _reused()
+            issued = await self._again(known, now, parent.agent, spent)
+        else:
+            grant, taken = part_of_grant(parent, child, mission, self._rules.grants, now, self._new_id)
+            grant = replace(grant, status=self._places.next())
+            first = Lane(grant.id, 0, 0, now)
+            if grant.binding is PassBinding.DPOP:
+                first = lanes.delivered(first, now)
+            issued = self._issued(grant, first)
+            record = {
+                **grant_record(grant, "delegated", now, by=parent.agent),
+                "path": list(grant.path),
+                "uses": grant.uses_limit,
+                "asked_by": "parent" if shown is not None else "child",
+            }
+            await self._state.change([*spent, OpenGrant(grant, first, taken)], [record])
+        if lane is None or parent.binding is not PassBinding.DPOP:
+            return issued
+        return replace(issued, next_pass=self._pass(parent.id, lane.number, lane.seq + 1))
+
+    def _shown_by_parent(self, parent: Grant, shown: Shown, now: Instant) -> Lane:
+        """The lane whose live pass the parent's holder showed."""
+        if shown.narrowing:
+            # The conditions are on the token, not on the grant: a part of the grant would be free of them.
+            raise RefusedError(
+                "narrowing_forbids",
+                "A token that was narrowed hands nothing on.",
+                "Show the grant's own token, or narrow this one further.",
+            )
+        ask = self._protocol("grants/delegate")
+        if self.behind(ask, shown, now).grant.id != parent.id:
+            raise RefusedError("invalid_token", "The token is not the parent's.", "Show the parent's token.")
+        return self._live_lane(parent, shown, now, "Handing a part on needs a live pass.")
+
+    def _same_agent(self, one: str, other: str) -> bool:
+        if one == other:
+            return True
+        known = self._identities.agent(one)
+        named = self._identities.agent(other)
+        return known is not None and named is not None and known.id == named.id
+
+    def _check_in_force(self, grant: Grant, now: Instant) -> None:
+        if not self._state.in_force(grant, now):
+            raise RefusedError(
+                "grant_not_active",
+                f"The grant {grant.id}, or one that it was carved from, takes no calls.",
+                "Ask for a new grant.",
+            )
+
+    def _protocol(self, name: str) -> Evaluation:
+        """A question about the grant itself."""
+        return Evaluation(
+            self._new_id("c"), Subject(SubjectKind.AGENT, ""), Action(name), Resource("protocol", ""), {}, ""
         )
-        grant = self.behind(ask, shown, now).grant
+
+    def _live_lane(self, grant: Grant, shown: Shown, now: Instant, why: str) -> Lane:
         read = (
             None
             if shown.presented is None
@@ -215,11 +296,23 @@ class GrantBook:
         number = lanes.lane_asked(read, shown)
         lane = self._state.lanes.get((grant.id, number))
         standing = lanes.judge(lane, read, shown, "", now, None, self._rules.rotation).standing
-        if lane is None or standing is not PassStanding.FRESH or shown.binding is not PassBinding.DPOP:
+        if lane is None or standing is not PassStanding.FRESH:
+            raise PassSupersededError("pass_stale", why, "Repeat the request with the newest pass.")
+        return lane
+
+    async def open_lane(self, shown: Shown) -> tuple[int, str, str]:
+        """See `Grants.open_lane`."""
+        now = self._clock()
+        ask = self._protocol("lanes/open")
+        grant = self.behind(ask, shown, now).grant
+        if shown.binding is not PassBinding.DPOP:
             raise PassSupersededError(
-                "pass_stale", "Opening a lane needs a live pass.", "Repeat the request with the newest pass."
+                "pass_stale", "Opening a lane needs a live pass.", "This grant's passes are kept."
             )
-        mine = [own for own in self._state.lanes.values() if own.grant == grant.id]
+        lane = self._live_lane(grant, shown, now, "Opening a lane needs a live pass.")
+        self._check_in_force(grant, now)
+        numbers = range(max(grant.lanes, 1))
+        mine = [own for own in (self._state.lanes.get((grant.id, number)) for number in numbers) if own is not None]
         # The lane that asks is in use, however long ago its pass was handed out.
         closing = [own for own in lanes.idle_lanes(mine, now, self._rules.rotation) if own.number != lane.number]
         open_now = [lanes.closed(own) if own in closing else own for own in mine]
@@ -248,11 +341,10 @@ class GrantBook:
         if found is None:
             raise NotFoundError("grant_unknown", f"There is no grant {grant}.", "jittrust grant list")
         now = self._clock()
-        ending = [] if found.state not in (GrantState.ACTIVE, GrantState.SUSPENDED) else self.live_of_family(found)
-        if ending:
+        if found.state in (GrantState.ACTIVE, GrantState.SUSPENDED):
+            # One row, whatever hangs below: what was carved from it is dead with it, because its path is looked at.
             await self._state.change(
-                [MoveGrant(g.id, GrantState.REVOKED) for g in ending],
-                [grant_record(g, "revoked", now, why, by) for g in ending],
+                [MoveGrant(found.id, GrantState.REVOKED)], [grant_record(found, "revoked", now, why, by)]
             )
         return self._state.grants[grant]
 
@@ -267,7 +359,8 @@ class GrantBook:
         family, since = self._identities.family(holder), now - rules.lineage_spans * rules.ttl
         given = 0
         for grant in self._state.grants.values():
-            if grant.issued <= since:
+            if grant.issued <= since or grant.path:
+                # What was carved from another grant was given with that one.
                 continue
             agent = self._identities.agent(grant.agent)
             if (agent is not None and agent.id in family) or (jkt and grant.jkt == jkt):
@@ -283,10 +376,10 @@ class GrantBook:
         trust = counted(self._standing(mission.id).trust, self._rules.trust, again=again) / 100.0
         # Life and gas of the next grant follow the trust earned so far; who asks for more gets no more.
         longest = max(rules.ttl_shortest, rules.ttl * trust)
-        life = longest if new.ttl is None else min(float(new.ttl), longest)
+        life = longest if new.ttl is None else min(float(Seconds(new.ttl)), longest)
         most = max(rules.gas_least, round(rules.gas * trust))
         most = most if left is None else min(most, left)
-        gas = Gas(most if new.gas is None else min(int(new.gas), most))
+        gas = Gas(most if new.gas is None else min(Gas(new.gas), most))
         if not 1 <= new.lanes <= max(mission.authority.lanes, rules.lanes):
             raise RefusedError(
                 "lanes_too_many",
@@ -310,6 +403,12 @@ class GrantBook:
             issued=now,
             expires=Instant(min(now + life, mission.expires)),
             request=new.request,
+            client=new.client,
+            x5t=new.x5t,
+            authority=part_of_mission(new, mission, rules),
+            uses_left=new.uses,
+            uses_limit=new.uses,
+            may_act=new.may_act,
             status=self._places.next(),
         )
         return grant, Lane(identity, 0, 0, now)
@@ -338,6 +437,10 @@ class GrantBook:
         if grant.binding is PassBinding.DPOP:
             first = self._pass(grant.id, lane.number, lane.seq)
         return IssuedGrant(grant, token, first)
+
+
+def _reused() -> RefusedError:
+    return RefusedError("request_reused", "This request id was used for another grant.", "Choose a new request id.")
 
 
 def audience(issuer: str, server: str) -> str:

@@ -71,6 +71,8 @@ class Facts:
         identity: how the agent stands in the registry; None = it is no identity of the registry and claims none. `person`: likewise, whose
             mission it is.
         stop: the pull of the kill switch that reaches this call; None = none does.
+        path: the grants that the grant was carved from, as they stand now, the root first; None in it = one that is not known.
+        narrowing: which condition the holder put on the grant's token forbids the call, for people; empty = none does.
     """
 
     mission: Mission | None
@@ -95,13 +97,16 @@ class Facts:
     identity: IdentityStanding | None = None
     person: IdentityStanding | None = None
     stop: Stop | None = None
+    path: tuple[Grant | None, ...] = ()
+    narrowing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """A verdict and what the broker needs to make it true: the new standing, the reading of the act, the entry that covered it.
 
-    `cost` is what the call costs once it goes out; `verdict.price` is what is charged now.
+    `cost` is what the call costs once it goes out; `verdict.price` is what is charged now. `own_entry` is the id of the entry of the grant's own
+    authority that covers it; empty where the grant has none.
     """
 
     verdict: Verdict
@@ -110,6 +115,7 @@ class Judgement:
     entry: AuthorityEntry | None
     hard: bool
     cost: Gas = Gas(0)
+    own_entry: str = ""
 
 
 @dataclass(slots=True)
@@ -125,6 +131,7 @@ class _Case:
     wis: WeightedIntentScore | None = None
     drift: Reading | None = None
     matched: Match | None = None
+    own: AuthorityEntry | None = None
     taints: tuple[ArgumentOrigin, ...] = ()
     reasons: list[Reason] = field(default_factory=list)
 
@@ -313,6 +320,56 @@ def _grant_not_active(case: _Case) -> bool:
     return True
 
 
+def _ancestor_ended(case: _Case) -> bool:
+    """A child is dead as soon as one grant above it is: nobody has to find the children when a grant ends."""
+    for above in case.facts.path:
+        if above is not None and above.state is GrantState.ACTIVE and case.now < above.expires:
+            continue
+        state = "not known" if above is None else "past its end" if case.now >= above.expires else str(above.state)
+        name = "A grant" if above is None else f"The grant {above.id}"
+        case.say("ancestor_ended", f"{name} that this one was carved from is {state}.", "Ask for a new grant.")
+        return True
+    return False
+
+
+def _no_use_left(case: _Case) -> bool:
+    grant = case.facts.grant
+    if grant is None or grant.uses_left is None or grant.uses_left >= 1:
+        return False
+    case.say(
+        "uses_exhausted", f"All {grant.uses_limit} uses of the grant {grant.id} are spent.", "Ask for a new grant."
+    )
+    return True
+
+
+def _outside_grant(case: _Case) -> bool:
+    grant, tool = case.facts.grant, case.facts.tool
+    if grant is None or grant.authority is None or tool is None:
+        return False
+    own = match(grant.authority, tool, case.ask.action.name, case.ask.arguments, case.facts.roles)
+    if own.inside:
+        case.own = own.entry
+        return False
+    spent = own.standing is MatchStanding.USES_EXHAUSTED
+    case.say(
+        "uses_exhausted" if spent else "outside_grant",
+        f"The grant {grant.id} is for a part of its mission only: {own.why}",
+        "Ask for a grant that covers it.",
+    )
+    return True
+
+
+def _narrowing_forbids(case: _Case) -> bool:
+    if not case.facts.narrowing:
+        return False
+    case.say(
+        "narrowing_forbids",
+        f"The token was narrowed by its holder: {case.facts.narrowing}",
+        "Use a token that was not narrowed so far.",
+    )
+    return True
+
+
 def _wrong_server(case: _Case) -> bool:
     grant = case.facts.grant
     if grant is None or not grant.server or grant.server == case.facts.server:
@@ -387,6 +444,7 @@ _PROTOCOL_REFUSALS: tuple[Callable[[_Case], bool], ...] = (
     _no_grant,
     _pass_not_live,
     _grant_not_active,
+    _ancestor_ended,
     _wrong_server,
     _identity_not_active,
 )
@@ -404,11 +462,15 @@ _REFUSALS: tuple[Callable[[_Case], bool], ...] = (
     _session_stopped,
     _mission_not_active,
     _grant_not_active,
+    _ancestor_ended,
+    _no_use_left,
     _wrong_server,
     _identity_not_active,
+    _narrowing_forbids,
     _policy_forbids,
     _tool_not_pinned,
     _outside_blueprint,
+    _outside_grant,
     _never_trusted,
 )
 
@@ -579,6 +641,7 @@ def _judge(case: _Case, ruling: Ruling, cost: Gas, *, hard: bool) -> Judgement:
         ("session_suspended",),
         ("mission_not_active",),
         ("identity_not_active",),
+        ("ancestor_ended",),
     ):
         # A stale pass is a lost race until shown otherwise, a stopped session cannot sink further, and who left is no fault of the mission.
         standing, response = before, respond(before, now, rules.ladder)[1]
@@ -616,7 +679,7 @@ def _judge(case: _Case, ruling: Ruling, cost: Gas, *, hard: bool) -> Judgement:
         agent_next=AGENT_NEXT[agent],
     )
     entry = case.matched.entry if case.matched and case.matched.standing is MatchStanding.INSIDE else None
-    return Judgement(verdict, standing, case.reading, entry, hard)
+    return Judgement(verdict, standing, case.reading, entry, hard, own_entry=case.own.id if case.own else "")
 
 
 def _agent_code(case: _Case, ruling: Ruling) -> AgentCode:

@@ -66,6 +66,21 @@ REASONS: Mapping[str, ReasonCode] = _table(
     ("mission_not_active", "The mission is not active (proposed, suspended or ended).", AgentCode.SESSION_SUSPENDED),
     ("session_suspended", "The response ladder has suspended or killed this session.", AgentCode.SESSION_SUSPENDED),
     ("grant_not_active", "The grant is suspended, spent, revoked or past its end.", AgentCode.GRANT_ENDED),
+    (
+        "ancestor_ended",
+        "A grant that this one was carved from has ended or is suspended: what hangs below it takes no calls.",
+        AgentCode.GRANT_ENDED,
+    ),
+    (
+        "outside_grant",
+        "The call lies outside the part of the mission that this grant was given for; no person in passing lifts that.",
+        AgentCode.NOT_AUTHORISED,
+    ),
+    (
+        "narrowing_forbids",
+        "A condition that a holder of the token added to it forbids this call.",
+        AgentCode.NOT_AUTHORISED,
+    ),
     ("wrong_server", "The grant is for another server.", AgentCode.NOT_AUTHORISED),
     (
         "identity_not_active",
@@ -114,7 +129,7 @@ REASONS: Mapping[str, ReasonCode] = _table(
     ("refused_by_person", "A person refused this entry of the map.", AgentCode.NOT_AUTHORISED),
     ("waits_for_person", "The map proposes it; a person has not approved it yet.", AgentCode.APPROVAL_NEEDED),
     ("constraint_failed", "The arguments or the resource lie outside the entry's limits.", AgentCode.APPROVAL_NEEDED),
-    ("uses_exhausted", "The entry's number of uses is spent.", AgentCode.APPROVAL_NEEDED),
+    ("uses_exhausted", "The number of uses of the entry, or of the grant, is spent.", AgentCode.APPROVAL_NEEDED),
     # measured
     (
         "tainted_argument",

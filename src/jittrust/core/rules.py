@@ -20,6 +20,7 @@ from jittrust.core.scoring.wis import Weights
 class GrantRules:
     """What a new grant is given when nobody says otherwise: life in seconds, gas in whole units, lanes, and the longest life allowed.
 
+    `depth_most`: how often a grant may be handed on; every check looks at so many grants at most.
     `lineage_spans`: all identities that hang together by a root get at most so many times `gas` in so many times `ttl`, which is what one may get.
     """
 
@@ -32,6 +33,7 @@ class GrantRules:
     mission_minutes: int = 480
     approval_seconds: float = 600.0
     lineage_spans: int = 2
+    depth_most: int = 8
 
 
 @dataclass(frozen=True, slots=True)

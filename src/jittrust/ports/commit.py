@@ -39,7 +39,7 @@ class SpendPass:
     forwarded), grant, every grant of its `path` and mission are active, and `uses_left` is None or >= 1 (it goes down by one).
     A refused call (`goes_out` False) debits `min(price, gas_left)`. `entry`: the entry of the grant's own authority that covers a call that goes
     out (empty: it has none of its own); where it has `uses_left`, that must be >= 1 and goes down by one. An entry that the grant has not got has no
-    use left. Neither is looked at for a refused call.
+    use left. Neither is looked at for a refused call, nor for what is no use (`counts` False): a message without an effect of its own.
     """
 
     grant: str
@@ -51,6 +51,7 @@ class SpendPass:
     at: Instant
     goes_out: bool
     entry: str = ""
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,13 @@ class OpenGrant:
     """Store a new grant with lane 0. Holds only if no grant has this id, nor this (mission, request) when request is not empty.
 
     A grant with a `path` is carved from the last of it, whose own `path` is the rest: it and all before it must be active, and its `gas_left` goes
-    down by the child's `gas_limit` (and its `uses_left`, where it has one, by the child's `uses_limit`, which must then be told), which must be there. Nothing of
-    it ever comes back.
+    down by the child's `gas_limit` (and its `uses_left`, where it has one, by the child's `uses_limit`, which must then be told), which must be
+    there. So must the uses of entries of its own authority that are `taken` over: by entry, how many. Nothing of it ever comes back.
     """
 
     grant: Grant
     lane: Lane
+    taken: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

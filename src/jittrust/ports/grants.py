@@ -81,7 +81,7 @@ class Grants(Protocol):
         """Issue a grant, durable and recorded before it is returned; idempotent by `request`.
 
         Raises:
-            RefusedError: code `mission_not_active`, `trust_too_low`, `lanes_too_many`.
+            RefusedError: code `mission_not_active`, `trust_too_low`, `lanes_too_many`, `not_narrower` (an own authority outside the mission's map).
         """
         ...
 
@@ -106,8 +106,10 @@ class Grants(Protocol):
                 parent's `may_act`.
 
         Raises:
-            RefusedError: code `not_narrower`, `may_not_act`, `depth_exhausted`, `mission_not_active`, `identity_not_active`, `grant_not_active`.
-            GasExhaustedError: the parent has not so much left.
+            RefusedError: code `not_narrower`, `may_not_act`, `depth_exhausted`, `mission_not_active`, `identity_not_active`, `grant_not_active`,
+                `stopped`, `narrowing_forbids` (a narrowed token was shown), `invalid_token` (it is not the parent's), `request_reused`.
+            GasExhaustedError: code `gas_exhausted`, `uses_exhausted`: the parent has not so much left.
+            BadInputError: what is asked for means nothing (`grant_key`, `bad_number`, `bad_name`, `bad_authority`).
             PassSupersededError: the pass shown is not live.
             NotFoundError: code `grant_unknown`.
         """
@@ -118,5 +120,5 @@ class Grants(Protocol):
         ...
 
     async def revoke(self, grant: str, why: str, by: str) -> Grant:
-        """End a grant and its family at once. Raises NotFoundError: code `grant_unknown`."""
+        """End a grant, and with it at once everything that was carved from it. Raises NotFoundError: code `grant_unknown`."""
         ...

@@ -201,7 +201,8 @@ class MemoryCommit:
             if mission is None or mission.state is not MissionState.ACTIVE:
                 raise _not_active()
             self._check_active(grant.id, *grant.path)
-            paid = use(pay(grant, spend.price), spend.entry)
+            paid = pay(grant, spend.price)
+            paid = use(paid, spend.entry) if spend.counts else paid
         else:
             paid = pay_refusal(grant, spend.price)[0]
         self._retire(lane, undo, spend.at, bought=True)
@@ -222,7 +223,7 @@ class MemoryCommit:
             parent = self._grants[grant.parent]
             if parent.path != grant.path[:-1]:
                 raise _not_active()
-            rest = carve(parent, grant.gas_limit, grant.uses_limit)
+            rest = carve(parent, grant.gas_limit, grant.uses_limit, write.taken)
             _put(self._grants, grant.parent, rest, undo)
         request = (grant.mission, grant.request)
         if grant.id in self._grants or (grant.request and request in self._requests):

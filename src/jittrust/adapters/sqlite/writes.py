@@ -46,14 +46,14 @@ _PATH_ACTIVE = """(access_grant.path = '[]' OR NOT EXISTS (
         SELECT 1 FROM json_each(access_grant.path) AS up LEFT JOIN access_grant AS above ON above.id = up.value
         WHERE above.state IS NOT 'active'))"""
 _DEBIT = f"""
-    UPDATE access_grant SET gas_left = gas_left - :price, uses_left = uses_left - 1
-    WHERE id = :grant AND gas_left >= :price AND state = 'active' AND (uses_left IS NULL OR uses_left >= 1)
+    UPDATE access_grant SET gas_left = gas_left - :price, uses_left = uses_left - :uses
+    WHERE id = :grant AND gas_left >= :price AND state = 'active' AND (uses_left IS NULL OR uses_left >= :uses)
         AND EXISTS (SELECT 1 FROM mission WHERE mission.id = access_grant.mission AND mission.state = 'active')
         AND {_PATH_ACTIVE}
     RETURNING gas_left"""  # noqa: S608  only the text above goes into it
 _COUNT_ENTRY = """
-    UPDATE entry_use SET uses_left = uses_left - 1
-    WHERE grant_id = ? AND entry = ? AND (uses_left IS NULL OR uses_left >= 1) RETURNING entry"""
+    UPDATE entry_use SET uses_left = uses_left - ?1
+    WHERE grant_id = ?2 AND entry = ?3 AND (uses_left IS NULL OR uses_left >= ?1) RETURNING entry"""
 # A child that may be used without limit cannot come from a parent that may not: comparing with NULL does not hold.
 _CARVE = f"""
     UPDATE access_grant SET gas_left = gas_left - :gas, uses_left = uses_left - :uses
@@ -129,12 +129,18 @@ def _spend(db: sqlite3.Connection, spend: SpendPass) -> Gas:
         if not left:
             raise _no_such_grant(spend.grant)
         return Gas(left[0][0])
-    left = db.execute(_DEBIT, {"price": int(spend.price), "grant": spend.grant}).fetchall()
+    debit = {"price": int(spend.price), "grant": spend.grant, "uses": int(spend.counts)}
+    left = db.execute(_DEBIT, debit).fetchall()
     if not left:
         raise _why_not(db, spend.grant, int(spend.price))
-    if spend.entry and not db.execute(_COUNT_ENTRY, (spend.grant, spend.entry)).fetchall():
-        raise GasExhaustedError("uses_exhausted", f"entry {spend.entry} of the grant {spend.grant} has no use left")
+    if spend.entry and spend.counts:
+        _take(db, spend.grant, spend.entry, 1)
     return Gas(left[0][0])
+
+
+def _take(db: sqlite3.Connection, grant: str, entry: str, times: int) -> None:
+    if not db.execute(_COUNT_ENTRY, (times, grant, entry)).fetchall():
+        raise GasExhaustedError("uses_exhausted", f"entry {entry} of the grant {grant} has not so many uses left")
 
 
 def _why_not(db: sqlite3.Connection, grant: str, gas: int, above: tuple[str, ...] | None = None) -> JitError:
@@ -188,6 +194,8 @@ def _open_grant(db: sqlite3.Connection, write: OpenGrant) -> None:
         }
         if not db.execute(_CARVE, taken).fetchall():
             raise _why_not(db, grant.parent, int(grant.gas_limit), grant.path[:-1])
+        for entry, times in write.taken:
+            _take(db, grant.parent, entry, times)
     row = (
         grant.id,
         grant.mission,

@@ -5,6 +5,7 @@ There is deliberately no function here that adds gas to a grant: what a failed o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from jittrust.core.errors import GasExhaustedError
@@ -59,29 +60,37 @@ def use(grant: Grant, entry: str = "") -> Grant:
     left = None if grant.uses_left is None else grant.uses_left - 1
     if not entry:
         return grant if left is None else replace(grant, uses_left=left)
+    return replace(_take(grant, entry, 1), uses_left=left)
+
+
+def _take(grant: Grant, entry: str, times: int) -> Grant:
     own = grant.authority
     found = next((one for one in own.entries if one.id == entry), None) if own is not None else None
-    if own is None or found is None or (found.uses_left is not None and found.uses_left < 1):
+    if own is None or found is None or (found.uses_left is not None and found.uses_left < times):
         raise _no_use_left(f"entry {entry} of the grant {grant.id}")
-    if found.uses_left is not None:
-        once_less = replace(found, uses_left=found.uses_left - 1)
-        own = replace(own, entries=tuple(once_less if one is found else one for one in own.entries))
-    return replace(grant, uses_left=left, authority=own)
+    if found.uses_left is None:
+        return grant
+    less = replace(found, uses_left=found.uses_left - times)
+    return replace(grant, authority=replace(own, entries=tuple(less if one is found else one for one in own.entries)))
 
 
-def carve(parent: Grant, gas: Gas, uses: int | None = None) -> Grant:
-    """The parent after a child took `gas` of it, and `uses` where the parent's are counted. Nothing of it ever comes back.
+def carve(parent: Grant, gas: Gas, uses: int | None = None, taken: Iterable[tuple[str, int]] = ()) -> Grant:
+    """The parent after a child took `gas` of it, `uses` where the parent's are counted, and `taken` uses of entries of its own authority.
+
+    Nothing of it ever comes back.
 
     Raises:
         GasExhaustedError: code `gas_exhausted`, `uses_exhausted`: the parent has not so much left (`uses` None is more than any). Nothing was taken.
         BadInputError: as `pay`.
     """
     after = pay(parent, gas)
-    if parent.uses_left is None:
-        return after
-    if uses is None or uses > parent.uses_left:
-        raise _no_use_left(f"the grant {parent.id}, of which {parent.uses_left} uses are left,")
-    return replace(after, uses_left=parent.uses_left - uses)
+    if parent.uses_left is not None:
+        if uses is None or uses > parent.uses_left:
+            raise _no_use_left(f"the grant {parent.id}, of which {parent.uses_left} uses are left,")
+        after = replace(after, uses_left=parent.uses_left - uses)
+    for entry, times in taken:
+        after = _take(after, entry, times)
+    return after
 
 
 def _no_use_left(what: str) -> GasExhaustedError:

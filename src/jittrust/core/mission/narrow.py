@@ -27,12 +27,25 @@ def map_widenings(parent: AuthorityMap, child: AuthorityMap) -> tuple[Reason, ..
 
     Codes: `widens_lanes`, `widens_entry`, `widens_uses`.
     """
+    return _compared(parent, child)[0]
+
+
+def uses_taken(parent: AuthorityMap, child: AuthorityMap) -> tuple[tuple[str, int], ...]:
+    """Of which entries of the parent's map the child's takes uses over, and how many: what its own limits add up to.
+
+    The child's map must lie inside the parent's. What a child takes its parent has not got any more, so that siblings share one limit.
+    """
+    return _compared(parent, child)[1]
+
+
+def _compared(parent: AuthorityMap, child: AuthorityMap) -> tuple[tuple[Reason, ...], tuple[tuple[str, int], ...]]:
     found: list[Reason] = []
     if not 1 <= child.lanes <= parent.lanes:
         found.append(Reason("widens_lanes", f"{child.lanes} lanes, the parent has {parent.lanes}"))
     left: dict[int, int] = {
         at: entry.uses_left for at, entry in enumerate(parent.approved) if entry.uses_left is not None
     }
+    before = dict(left)
     for entry in child.approved:
         inside = [at for at, outer in enumerate(parent.approved) if _inside(outer, entry)]
         if not inside:
@@ -42,13 +55,17 @@ def map_widenings(parent: AuthorityMap, child: AuthorityMap) -> tuple[Reason, ..
             found.append(
                 Reason("widens_uses", f"{entry.tool} ({entry.id}) may be used more often than the parent allows")
             )
-    return tuple(found)
+    taken = tuple((parent.approved[at].id, before[at] - now) for at, now in left.items() if now < before[at])
+    return tuple(found), taken
 
 
 def grant_widenings(parent: Grant, child: Grant, now: Instant) -> tuple[Reason, ...]:
     """Why the child grant is not provably inside the parent grant as it stands now; empty when it is.
 
-    Codes: `parent_not_active`, `widens_family`, `widens_gas`, `widens_time`, `widens_lanes`, `widens_audience`, `widens_key`, `widens_strictness`.
+    Its own authority is another question (`map_widenings`).
+
+    Codes: `parent_not_active`, `widens_family`, `widens_gas`, `widens_uses`, `widens_time`, `widens_lanes`, `widens_audience`, `widens_key`,
+    `widens_strictness`.
     """
     checks = (
         (parent.state is GrantState.ACTIVE and now < parent.expires, "parent_not_active", "the parent takes no calls"),
@@ -57,6 +74,11 @@ def grant_widenings(parent: Grant, child: Grant, now: Instant) -> tuple[Reason, 
             child.gas_left <= child.gas_limit <= parent.gas_left,
             "widens_gas",
             f"{child.gas_limit} gas, the parent has {parent.gas_left} left",
+        ),
+        (
+            _keeps_uses(parent, child),
+            "widens_uses",
+            f"{child.uses_limit} uses, the parent has {parent.uses_left} left",
         ),
         (
             parent.issued <= child.issued < child.expires <= parent.expires,
@@ -90,10 +112,17 @@ def require_narrower(widenings: Sequence[Reason]) -> None:
         raise RefusedError("not_narrower", f"{first.code}: {first.fact}", first.would_pass)
 
 
+def _keeps_uses(parent: Grant, child: Grant) -> bool:
+    if child.uses_limit is None or child.uses_left is None:
+        return parent.uses_left is None and child.uses_limit == child.uses_left
+    return child.uses_left <= child.uses_limit and (parent.uses_left is None or child.uses_limit <= parent.uses_left)
+
+
 def _keeps_key(parent: Grant, child: Grant) -> bool:
+    """Whether the child is bound to a key, or its parent is to none either."""
     if child.binding is PassBinding.DPOP:
         return child.jkt != ""
-    return parent.binding is PassBinding.GATEWAY
+    return child.x5t != "" or (parent.binding is PassBinding.GATEWAY and parent.x5t == "")
 
 
 def _inside(parent: AuthorityEntry, child: AuthorityEntry) -> bool:
@@ -109,7 +138,7 @@ def _inside(parent: AuthorityEntry, child: AuthorityEntry) -> bool:
 def _take_uses(left: dict[int, int], inside: Sequence[int], child: AuthorityEntry) -> bool:
     if any(at not in left for at in inside):
         return True  # a parent entry without a limit covers any number of uses
-    if child.uses_left is None:
+    if child.uses_left is None or child.uses_left < 0:
         return False
     for at in inside:
         if child.uses_left <= left[at]:
