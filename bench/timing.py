@@ -1,0 +1,190 @@
+"""Whether the time of a refusal tells what is known: Welch's t between two kinds of wrong, interleaved, in process where nothing hides it.
+
+    python -m bench timing [--samples 20000] [--json]
+
+|t| < 4.5 passes (the bound of TVLA and dudect). Both the whole samples and those below their common 95th percentile are compared, and the larger |t|
+counts: on a busy machine outliers hide differences. What nobody keeps secret (whether a client id is known: RFC 6749 §2.2) is measured and told, and
+does not fail the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import gc
+import inspect
+import json
+import math
+import random
+import secrets
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from joserfc.jwk import ECKey
+from tests.oauthing import CREDENTIALS, TOKEN, KeyClient, OAuthWorld, key, oauth_world, working
+
+from jittrust.broker.oauth.clients import CONNECT
+from jittrust.core.errors import JitError
+from jittrust.core.grant import passes
+from jittrust.core.grant.grant import PassBinding
+from jittrust.core.oauth.renewal import Renewal
+from jittrust.ports.authorization_server import ClientProof
+from jittrust.ports.grants import NewGrant
+
+BOUND: Final = 4.5
+Once = Callable[[], object]
+
+
+def welch(first: Sequence[float], second: Sequence[float]) -> float:
+    """Welch's t of two samples."""
+    spread = statistics.variance(first) / len(first) + statistics.variance(second) / len(second)
+    return (statistics.fmean(first) - statistics.fmean(second)) / math.sqrt(spread) if spread else 0.0
+
+
+def larger(first: Sequence[float], second: Sequence[float]) -> float:
+    """The larger |t| of the whole samples and of what lies below their common 95th percentile."""
+    pooled = sorted((*first, *second))
+    edge = pooled[int(len(pooled) * 0.95)]
+    below = [one for one in first if one < edge], [one for one in second if one < edge]
+    return max(abs(welch(first, second)), abs(welch(*below)))
+
+
+async def sampled(first: Once, second: Once, samples: int) -> tuple[list[float], list[float]]:
+    """Nanoseconds of both, in an order that is drawn, after a warm-up."""
+    found: tuple[list[float], list[float]] = ([], [])
+    order = [0, 1] * (samples + 200)
+    random.Random(57).shuffle(order)
+    gc.collect()
+    gc.disable()
+    try:
+        for turn, which in enumerate(order):
+            call = (first, second)[which]
+            began = time.perf_counter_ns()
+            try:
+                said = call()
+                if inspect.isawaitable(said):
+                    await said
+            except JitError:
+                pass
+            took = time.perf_counter_ns() - began
+            if turn >= 400:
+                found[which].append(float(took))
+            if not turn % 1000:
+                gc.collect()
+    finally:
+        gc.enable()
+    return found
+
+
+def forged(seen: str, at: int) -> str:
+    """A pass with one byte of its MAC changed, counted from its end."""
+    data = bytearray(base64.urlsafe_b64decode(seen + "=" * (-len(seen) % 4)))
+    data[at] ^= 1
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+async def chained(there: OAuthWorld) -> str:
+    """A live refresh token."""
+    mission = there.broker.state.current("ada")
+    assert mission is not None
+    server: Any = there.broker.inner.authorization
+    opened = await there.broker.driving.grants.open(NewGrant("ada", CONNECT, "srv", PassBinding.DPOP, key().jkt))
+    renewal = Renewal(
+        id="n-1", person="ada", agent=CONNECT, client=CONNECT, mission=mission.id, server="srv", jkt=key().jkt,
+        grant=opened.grant.id, expires=mission.expires,
+    )  # fmt: skip
+    token: str = await server._renewals.begin(renewal)  # noqa: SLF001 - as an answered code does
+    return token
+
+
+async def pairs(there: OAuthWorld) -> dict[str, tuple[bool, Once, Once]]:
+    """By name: whether it must not be told apart, and the two kinds of wrong."""
+    server: Any = there.broker.inner.authorization
+    status: Any = there.broker.inner.tokens
+    live, pass_key = await chained(there), secrets.token_bytes(32)
+    find = server._renewals.find  # noqa: SLF001 - the part that is measured, without the signatures around it that would hide it
+    mac = secrets.token_urlsafe(32)
+    # Made once: making a text takes longer than what is looked for.
+    nobodys, wrong = f"jtr_n-2.0.{mac}", f"jtr_n-1.0.{mac}"
+    nearly = live[:-2] + ("AA" if live[-2:] != "AA" else "BA")
+    seen = passes.mint(pass_key, 1, "g-7f3a9c21", 0, 41)
+    first, last = forged(seen, -16), forged(seen, -1)
+    await there.client(CREDENTIALS, name="client-k")
+    stranger = ECKey.generate_key("P-256", {"kid": "c1"})
+    caller = ClientProof(client=CONNECT)
+
+    def authenticated(name: str) -> Once:
+        form = KeyClient(there, name, stranger).form()
+        proof = ClientProof(name, form["client_assertion"], form["client_assertion_type"])
+        return lambda: server._clients.authenticate(proof, (TOKEN,))  # noqa: SLF001 - as above
+
+    return {
+        "pass: first or last byte of the MAC": (
+            True,
+            lambda: passes.read(pass_key, 1, first),
+            lambda: passes.read(pass_key, 1, last),
+        ),
+        "renewal: unknown chain, or a known one with a wrong secret": (
+            True,
+            lambda: find(nobodys),
+            lambda: find(wrong),
+        ),
+        "renewal: a secret that is nearly right, or not at all": (
+            True,
+            lambda: find(nearly),
+            lambda: find(wrong),
+        ),
+        "introspection: unknown chain, or a known one with a wrong secret": (
+            True,
+            lambda: status.introspect(nobodys, caller),
+            lambda: status.introspect(wrong, caller),
+        ),
+        "client: unknown id, or a known one with a wrong signature": (
+            False,
+            authenticated("client-z"),
+            authenticated("client-k"),
+        ),
+    }
+
+
+async def measured(samples: int) -> dict[str, Any]:
+    """One object: each pair's |t|, and whether it may be told apart."""
+    there = await oauth_world()
+    await working(there)
+    rows: dict[str, Any] = {}
+    for name, (secret, first, second) in (await pairs(there)).items():
+        one, other = await sampled(first, second, samples)
+        t = larger(one, other)
+        rows[name] = {
+            "t": round(t, 2),
+            "median_us": [round(statistics.median(side) / 1000, 2) for side in (one, other)],
+            "secret": secret,
+            "passed": t < BOUND or not secret,
+        }
+    return {
+        "id": "timing",
+        "value": max(row["t"] for row in rows.values() if row["secret"]),
+        "bound": BOUND,
+        "samples": [samples, samples],
+        "pairs": rows,
+        "passed": all(row["passed"] for row in rows.values()),
+    }
+
+
+def main() -> int:
+    """Print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--samples", type=int, default=20_000)
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    result = asyncio.run(measured(chosen.samples))
+    print(json.dumps(result, indent=None if chosen.json else 2))
+    return 0 if result["passed"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
