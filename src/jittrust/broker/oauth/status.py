@@ -22,22 +22,24 @@ from jittrust.core.grant.states import GrantState
 from jittrust.core.model import Json
 from jittrust.core.oauth.error import OAuthError
 from jittrust.core.oauth.introspection import INTROSPECTION_TYP
-from jittrust.core.oauth.status_list import LIST_SIZE, TokenStanding, mint_list
+from jittrust.core.oauth.status_list import LIST_SIZE, TTL, TokenStanding, mint_list
 from jittrust.core.units import Instant
 from jittrust.ports.authorization_server import ClientProof
 
 REVOCATION = "/oauth/revoke"
 _TOKEN = "/oauth/token"
 _INACTIVE: Mapping[str, Json] = {"active": False}
-# A list is made anew at most this often; what is cached outside is told by its own `ttl`.
+# A list is made anew at most this often, and at most a tenth of the time is spent on it; what is cached outside is told by its own `ttl`.
 _FRESH_SECONDS = 2.0
-_STRIDE = 2_000
+_SHARE = 10
+_STRIDE = 250
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
     token: str
     at: Instant
+    fresh: float
 
 
 class StatusBook:
@@ -55,9 +57,10 @@ class StatusBook:
         self._identities = IdentityIndex.of(state)
         self._lists: dict[int, _Made] = {}
         self._making = asyncio.Lock()
-        # Grants by list, in the order of `State.grants`, which only grows until it is read again.
+        # Grants by list; `State.grants` only grows until it is read again.
         self._by_list: dict[int, list[str]] = {}
-        self._indexed: dict[str, object] | None = None
+        self._indexed: Mapping[str, object] | None = None
+        self._count = 0
         self._last = ""
 
     # ---- introspection ----------------------------------------------------------------------------------------------------------------
@@ -161,32 +164,36 @@ class StatusBook:
     async def status_list(self, number: int) -> str:
         """See `TokenStatus.status_list`."""
         async with self._making:
-            self._index()
-            if number not in self._by_list:
-                raise NotFoundError("status_list_unknown", f"There is no status list {number}.")
-            now = self._parts.clock()
             made = self._lists.get(number)
-            if made is None or not 0 <= now - made.at < _FRESH_SECONDS:
-                made = self._lists[number] = _Made(await self._list(number, now), now)
-                while len(self._lists) > 8:  # noqa: PLR2004 - those asked for now; each can be made again
-                    del self._lists[next(iter(self._lists))]
+            if made is None or not 0 <= self._parts.clock() - made.at < made.fresh:
+                made = await self._made(number)
             return made.token
 
-    def _index(self) -> None:
+    async def _made(self, number: int) -> _Made:
+        now = self._parts.clock()
+        await self._index()
+        if number not in self._by_list:
+            raise NotFoundError("status_list_unknown", f"There is no status list {number}.")
+        token = await self._list(number, now)
+        fresh = min(float(TTL), max(_FRESH_SECONDS, _SHARE * (self._parts.clock() - now)))
+        made = self._lists[number] = _Made(token, now, fresh)
+        while len(self._lists) > 8:  # noqa: PLR2004 - those asked for now; each can be made again
+            del self._lists[next(iter(self._lists))]
+        return made
+
+    async def _index(self) -> None:
         grants = self._state.grants
-        if self._indexed is not grants:
-            self._indexed, self._last = grants, ""  # type: ignore[assignment]
+        names = list(grants)
+        if self._indexed is not grants or (self._count and names[self._count - 1 : self._count] != [self._last]):
+            self._indexed, self._count = grants, 0
             self._by_list.clear()
-        fresh: list[str] = []
-        for name in reversed(grants):
-            if name == self._last:
-                break
-            fresh.append(name)
-        for name in reversed(fresh):
+        for name in names[self._count :]:
             status = grants[name].status
             if status >= 0:
                 self._by_list.setdefault(status // LIST_SIZE, []).append(name)
-            self._last = name
+            self._count, self._last = self._count + 1, name
+            if self._count % (4 * _STRIDE) == 0:
+                await asyncio.sleep(0)
 
     async def _list(self, number: int, now: Instant) -> str:
         standings: dict[int, TokenStanding] = {}
@@ -197,7 +204,7 @@ class StatusBook:
                 if standing is not TokenStanding.VALID:
                     standings[grant.status % LIST_SIZE] = standing
             if count % _STRIDE == _STRIDE - 1:
-                # A full list takes a few tenths of a second; decisions go on meanwhile.
+                # A full list takes half a second; decisions go on meanwhile.
                 await asyncio.sleep(0)
         uri = f"{self._parts.issuer}{STATUS_LISTS}/{number}"
         return mint_list(uri, self._parts.issuer, standings, now, self._parts.kid, self._parts.sign)
