@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+import socket
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from jittrust.adapters.https.token_keys import address_forms, guarded_resolver, is_refused
+from jittrust.adapters.https.token_keys import address_forms, is_refused
 from jittrust.core.errors import BadInputError, JitError, RefusedError, UnavailableError
 from jittrust.core.oauth.client_document import MAX_DOCUMENT, check_document_url
 from jittrust.core.units import Instant
 
 if TYPE_CHECKING:
-    import socket
-
     from aiohttp import ClientSession
     from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -151,23 +150,17 @@ class _NotPublicError(OSError):
 
 
 def _public_resolver(may_ask: Callable[[str], bool]) -> AbstractResolver:
-    """The guarded resolver, for public addresses only: the addresses checked are the ones connected to, so no second answer can swap them."""
-    from aiohttp.abc import AbstractResolver
+    """Resolves names to addresses that are asked: those checked are the ones connected to, so no second answer can swap them."""
+    from aiohttp.resolver import ThreadedResolver
 
-    class PublicResolver(AbstractResolver):
-        def __init__(self) -> None:
-            self._inner = guarded_resolver()
-
+    class PublicResolver(ThreadedResolver):
         async def resolve(
-            self, host: str, port: int = 0, family: socket.AddressFamily | int = 0
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
         ) -> list[ResolveResult]:
-            found = await self._inner.resolve(host, port, family)  # type: ignore[arg-type]
+            found = await super().resolve(host, port, family)
             if not found or not all(may_ask(one["host"]) for one in found):
                 raise _NotPublicError("the name leads to an address that is not asked")
             return found
-
-        async def close(self) -> None:
-            await self._inner.close()
 
     return PublicResolver()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
+from jittrust.api.oauth.authorize import authorize_routes
 from jittrust.api.oauth.metadata import metadata_routes
 from jittrust.api.oauth.status import status_routes
 from jittrust.api.oauth.token import token_routes
@@ -13,7 +14,7 @@ from jittrust.ports.driving import InProcess
 def oauth_routes(
     inner: InProcess, issuer: str, origin: str, servers: tuple[str, ...], *, registration: bool
 ) -> list[BaseRoute]:
-    """Every route of the authorization server but the pages for people.
+    """Every route of the authorization server; the consent page itself is one of the console's (`api.console.consent`).
 
     Args:
         inner: the ports behind them.
@@ -26,4 +27,5 @@ def oauth_routes(
         *metadata_routes(issuer, origin, servers, registration=registration),
         *token_routes(inner.authorization, issuer, servers),
         *status_routes(inner.tokens),
+        *authorize_routes(inner.consents, origin),
     ]
