@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from tests.consenting import (
@@ -12,6 +13,7 @@ from tests.consenting import (
     GOAL,
     ISSUER,
     VERIFIER,
+    Consenting,
     asking,
     calls,
     consenting,
@@ -19,6 +21,9 @@ from tests.consenting import (
     told,
     who,
 )
+from tests.contract.stores import sqlite_store
+from tests.model.world import TOOLS, World
+from tests.people import People
 
 from jittrust.core.approval import ApprovalKind, ApprovalState, ConfirmedBy
 from jittrust.core.authority.map import EntryState
@@ -405,3 +410,31 @@ def test_strangers_words_are_cleaned_and_a_change_is_noticed() -> None:
     assert plain_words("Mail\u202eAgent", 80)[1]
     assert plain_words("Go\u043egle", 80)[1]
     assert own_words("one\r\n\u200btwo\n\n  three", 80) == "one\ntwo\nthree"
+
+
+async def test_calls_without_a_goal_need_one_and_never_go_on_under_the_current_mission() -> None:
+    here = await consenting()
+    await here.redeem(await here.code(mission()))
+    asked = await here.shown(calls("srv/read_file"), state="s-2")
+    assert (asked.mission, asked.approval) == ("", None)
+    with pytest.raises(OAuthError, match="goal_needed"):
+        await here.ask_elsewhere(calls("srv/read_file"))
+
+
+async def test_a_whole_consent_is_kept_in_the_database_with_its_map(tmp_path: Path) -> None:
+    async with sqlite_store(tmp_path) as store:
+        here = Consenting(People(await World(store, store).open()))
+        await here.world.join(TOOLS)
+        await here.know(CLIENT)
+        here.signed = await here.here.enrol(here.device)
+        asked = await here.shown(
+            mission(), calls("srv/read_file", constraints={"properties": {"path": {"const": "ä"}}})
+        )
+        elsewhere = await here.ask_elsewhere(mission("Read the file b.txt"), binding_message="X")
+        code = told(await here.yes(asked))["code"]
+        before = dict(here.world.broker.state.of_kind(AuthorizationRequest))
+        await here.world.open()
+        assert dict(here.world.broker.state.of_kind(AuthorizationRequest)) == before
+        assert (await here.redeem(code)).entries == asked.request.entries
+        with pytest.raises(OAuthError, match="person_asked"):
+            await here.book.poll(who(CLIENT), elsewhere)

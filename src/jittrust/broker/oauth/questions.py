@@ -79,14 +79,16 @@ def drafted(
     """What a yes to the request as it stands would make true; None while nobody has said a goal.
 
     `also`: optional entries that the person chose. In a back channel there is nothing to choose from: what the client asks for itself is what the
-    question is about, so that a yes gives it.
+    question is about, so that a yes gives it. Calls that are asked for without a goal need one: a part of the current mission would be a part of the
+    first grant only, and not of those that renew it.
     """
     of_server = f"{request.resource}/" if request.resource else ""
     offered = {name: tools[name] for name in sorted(tools) if name.startswith(of_server)}
     gas = min(request.gas or rules.grants.gas, rules.grants.gas)
     lanes = min(max(request.lanes, 1), rules.grants.lanes_most)
     if not request.goal:
-        if current is None or not current.goal.stated:
+        calls = any(item["type"] == wire.AUTHORIZATION_TYPE for item in request.details)
+        if calls or current is None or not current.goal.stated:
             return None
         kept = tuple(entry for entry in current.authority.entries if entry.tool.startswith(of_server))
         left = max(1, math.ceil((current.expires - now) / 60))

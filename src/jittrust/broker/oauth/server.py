@@ -185,7 +185,7 @@ class ServerBook:
             return await self._renewed(holder, parameters)
         if kind == CIBA:
             return await self._redeemed(
-                holder, await self._consents.poll(who, needed(parameters, "auth_req_id")), kind, parameters
+                holder, await self._consents.poll(who, needed(parameters, "auth_req_id"), jkt), kind, parameters
             )
         needed(parameters, "code")
         return await self._redeemed(holder, await self._consents.redeem(who, parameters, jkt), kind, parameters)
