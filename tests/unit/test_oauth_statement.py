@@ -136,6 +136,14 @@ def test_a_grants_own_map_and_every_server_and_a_limit_by_number_are_told() -> N
     assert [(detail["identifier"], detail["uses"]) for detail in claims.details] == [("mail/send", 3)]
 
 
+def test_what_the_mission_does_not_allow_any_more_is_not_told() -> None:
+    own = replace(GRANT, server="", authority=AuthorityMap((READ, SEND)))
+
+    claims = said(own, replace(MISSION, authority=AuthorityMap((SEND, replace(READ, state=EntryState.REFUSED)))))
+
+    assert [detail["identifier"] for detail in claims.details] == ["mail/send"]
+
+
 def test_a_certificate_takes_the_place_of_a_key_and_no_client_means_the_agent() -> None:
     claims = said(replace(GRANT, jkt="", x5t=SIGNER.jkt, client="", binding=PassBinding.GATEWAY, may_act=("a", "b")))
 

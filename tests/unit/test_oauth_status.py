@@ -47,7 +47,7 @@ from jittrust.core.oauth.transaction import read_transaction
 from jittrust.core.response.session import SessionState
 from jittrust.core.response.stop import StopScope
 from jittrust.core.units import Instant
-from jittrust.ports.grants import NewGrant
+from jittrust.ports.grants import ChildGrant, NewGrant
 from jittrust.ports.identities import IdentityChange
 
 SIGNING = SigningKey(SEED)
@@ -415,3 +415,43 @@ async def test_only_a_proven_workload_gets_one_and_only_for_what_still_lives() -
     assert error_of(await exchange(here))[2] == "token_dead"
     again = await exchange(here, subject_token=first, subject_token_type=TXN)
     assert error_of(again)[2] == "token_dead"
+
+
+# ---- handed down ----------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_part_of_a_grant_names_the_whole_chain_and_ends_with_what_is_above_it() -> None:
+    here = await desk(may_act=(HELPER,))
+    grants = here.there.broker.driving.grants
+    child = await grants.delegate(ChildGrant(here.grant, HELPER, jkt=key(2).jkt), None)
+    claims = claims_of(child.token)
+
+    assert claims["sub"] == "ada"
+    assert claims["act"] == {
+        "sub": HELPER,
+        "sub_profile": "ai_agent",
+        "act": {"sub": AGENT, "sub_profile": "ai_agent"},
+    }
+    assert claims["intent"] == claims_of(here.token)["intent"]
+    assert claims_of(here.token)["may_act"] == {"sub": HELPER}
+    below = Desk(here.there, here.mission, child.token, child.grant.id)
+    assert await below.active()
+    assert await below.standing() is TokenStanding.VALID
+
+    await grants.revoke(here.grant, "enough", "ada")
+    here.there.clock.now += 2
+
+    assert not await below.active()
+    assert await below.standing() is TokenStanding.ENDED
+
+
+async def test_revoking_a_part_leaves_what_it_was_carved_from() -> None:
+    here = await desk(may_act=(HELPER,))
+    child = await here.there.broker.driving.grants.delegate(ChildGrant(here.grant, HELPER, jkt=key(2).jkt), None)
+    below = Desk(here.there, here.mission, child.token, child.grant.id)
+
+    answer = await here.there.ask({"token": child.token, **await here.asker()}, path="/oauth/revoke")
+
+    assert answer.status_code == 200
+    assert not await below.active()
+    assert await here.active()

@@ -95,12 +95,17 @@ def claims_of(
 
 
 def details_of(grant: Grant, mission: Mission) -> tuple[Mapping[str, Json], ...]:
-    """What may be done under a grant, as RFC 9396 objects: the approved entries of its own map, or of its mission's, for its server."""
+    """What may be done under a grant, as RFC 9396 objects: the approved entries of its own map, or of its mission's, for its server.
+
+    An entry of its own map whose tool the mission does not allow any more is left out: a call must be inside both.
+    """
+    mine = f"{grant.server}/" if grant.server else ""
+    allowed = {(entry.tool, entry.action) for entry in mission.authority.approved}
     within = grant.authority if grant.authority is not None else mission.authority
-    if grant.server:
-        mine = f"{grant.server}/"
-        within = AuthorityMap(tuple(entry for entry in within.entries if entry.tool.startswith(mine)), within.lanes)
-    return wire.authorization_details(within)
+    entries = (entry for entry in within.entries if entry.tool.startswith(mine))
+    return wire.authorization_details(
+        AuthorityMap(tuple(entry for entry in entries if (entry.tool, entry.action) in allowed), within.lanes)
+    )
 
 
 def intent_digest(mission: Mission) -> str:
