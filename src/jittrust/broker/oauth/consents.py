@@ -70,6 +70,7 @@ PUSHED_SECONDS: Final = 90
 ASKED_SECONDS: Final = 600
 CODE_SECONDS: Final = 60
 KEPT_SECONDS: Final = 3600
+SWEEP_SECONDS: Final = 30
 """How long a request is remembered after it is over: for a code that comes twice, and for the asking budget."""
 EXPIRY_LEAST: Final = 30
 INTERVAL: Final = 5
@@ -104,11 +105,13 @@ class _Requests:
     state: State
     by_secret: dict[str, str] = field(default_factory=dict)
     by_approval: dict[str, str] = field(default_factory=dict)
+    of_person: dict[str, dict[str, None]] = field(default_factory=dict)
+    open_now: dict[str, None] = field(default_factory=dict)
 
     def took(self) -> None:
         """See `KeptIndex.took`."""
-        self.by_secret.clear()
-        self.by_approval.clear()
+        for table in (self.by_secret, self.by_approval, self.of_person, self.open_now):
+            table.clear()
         for one in self.state.of_kind(AuthorizationRequest).values():
             self._add(one)
 
@@ -129,10 +132,31 @@ class _Requests:
             self.by_secret[one.secret] = one.id
         if one.approval:
             self.by_approval[one.approval] = one.id
+        if one.person:
+            self.of_person.setdefault(one.person, {})[one.id] = None
+        if one.state in (RequestState.PUSHED, RequestState.ASKED):
+            self.open_now[one.id] = None
 
     def _remove(self, one: AuthorizationRequest) -> None:
         self.by_secret.pop(one.secret, None)
         self.by_approval.pop(one.approval, None)
+        self.open_now.pop(one.id, None)
+        theirs = self.of_person.get(one.person, {})
+        theirs.pop(one.id, None)
+        if not theirs:
+            self.of_person.pop(one.person, None)
+
+    def open_requests(self) -> list[AuthorizationRequest]:
+        """Those that nobody has answered."""
+        return self._values(self.open_now)
+
+    def of(self, person: str) -> list[AuthorizationRequest]:
+        """Those of a person."""
+        return self._values(self.of_person.get(person, {}))
+
+    def _values(self, names: Mapping[str, None]) -> list[AuthorizationRequest]:
+        known = self.state.of_kind(AuthorizationRequest)
+        return [known[name] for name in names]
 
 
 class ConsentBook:
@@ -161,6 +185,7 @@ class ConsentBook:
         state.add_index(self._found)
         # When a back-channel request was asked for last, and how many seconds must lie between: in memory, for a poll must not cost a commit.
         self._polled: dict[str, tuple[Instant, int]] = {}
+        self._swept = Instant(0)
         approvals.ask_for_missions(self)
 
     # ---- the browser's way ----------------------------------------------------------------------------------------------------------------
@@ -659,11 +684,7 @@ class ConsentBook:
 
     async def _check_budget(self, found: AuthorizationRequest, now: Instant) -> None:
         """Refuse what would ask a person too much (approver fatigue): what is refused is never shown."""
-        others = [
-            one
-            for one in self._state.of_kind(AuthorizationRequest).values()
-            if one.person == found.person and one.approval and one.id != found.id
-        ]
+        others = [one for one in self._found.of(found.person) if one.approval and one.id != found.id]
         waiting = [one for one in others if one.state is RequestState.ASKED and now < one.expires]
         # In these counts a client is a client id: whoever registers many is held by the bound over all of them.
         mine = sum(one.client == found.client for one in waiting)
@@ -692,11 +713,7 @@ class ConsentBook:
 
     def _room(self, client: str) -> list[Write]:
         """Forget the oldest unseen requests where there are too many: first those of the same client, so that one floods nobody else."""
-        unseen = [
-            one
-            for one in self._state.of_kind(AuthorizationRequest).values()
-            if not one.person and one.state in (RequestState.PUSHED, RequestState.ASKED)
-        ]
+        unseen = [one for one in self._found.open_requests() if not one.person]
         mine = [one for one in unseen if one.client == client]
         if len(mine) >= UNSEEN_MOST:
             return [Drop(min(mine, key=lambda one: (one.made, one.id)))]
@@ -709,6 +726,9 @@ class ConsentBook:
         return [Drop(min(largest, key=lambda one: (one.made, one.id)))]
 
     def _pruned(self, now: Instant) -> list[Write]:
+        if now < self._swept + SWEEP_SECONDS:
+            return []
+        self._swept = now
         gone: list[Write] = []
         for one in self._state.of_kind(AuthorizationRequest).values():
             if now >= one.expires + (KEPT_SECONDS if one.person else 0):
