@@ -15,6 +15,7 @@ from jittrust.adapters.memory.policy import MemoryPolicy, MemoryRule
 from jittrust.apps.wiring import offline_identity
 from jittrust.broker.broker import Broker
 from jittrust.broker.grants import BrokerSecrets
+from jittrust.broker.oauth.parts import OAuthParts
 from jittrust.core.approval import Approval, ConfirmedBy
 from jittrust.core.authority.map import AuthorityEntry, EntryState
 from jittrust.core.grant.grant import PassBinding, Shown, Strictness
@@ -26,6 +27,7 @@ from jittrust.core.response.session import SessionState, Standing
 from jittrust.core.rules import Rules
 from jittrust.core.units import Instant, Score
 from jittrust.ports.approvals import Answer
+from jittrust.ports.attenuation import Attenuation
 from jittrust.ports.commit import Commit, PutMission, PutStanding
 from jittrust.ports.decision_point import Decision, Learned, Outcome, Settled
 from jittrust.ports.grants import IssuedGrant, NewGrant
@@ -103,23 +105,40 @@ class World:
     policy: MemoryPolicy = field(default_factory=MemoryPolicy)
     pin: MemoryPin = field(default_factory=lambda: MemoryPin(PIN))
     attached: str = ""
+    attenuation: Attenuation | None = None
     broker: Broker = field(init=False)
 
     async def open(self) -> World:
         """Open the broker over the store; again after a crash."""
         signing = SigningKey(SEED)
+        identity = offline_identity(self.rules, self.clock, self.names)
+        secrets = BrokerSecrets(SEED, "kid", lambda data: signing.sign(data).signature)
+        oauth = OAuthParts(
+            issuer="urn:test",
+            origin="urn:test",
+            kid=secrets.token_kid,
+            sign=secrets.sign_token,
+            keys={secrets.token_kid: bytes(signing.verify_key)},
+            hash_key=identity.hash_key,
+            random=identity.random,
+            rules=self.rules,
+            clock=self.clock,
+            new_id=self.names,
+            attenuation=self.attenuation,
+        )
         self.broker = await Broker.open(
             store=self.store,
             ledger=self.ledger,
             policy=self.policy,
             pin=self.pin,
-            secrets=BrokerSecrets(SEED, "kid", lambda data: signing.sign(data).signature),
+            secrets=secrets,
             ledger_vkey=str(SIGNER.key),
             rules=self.rules,
             clock=self.clock,
             new_id=self.names,
             issuer="urn:test",
-            identity=offline_identity(self.rules, self.clock, self.names),
+            identity=identity,
+            oauth=oauth,
         )
         return self
 

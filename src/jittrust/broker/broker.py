@@ -158,7 +158,7 @@ class Broker:
         passkeys = PasskeyBook(state, people, identities, identity)
         approvals = ApprovalBook(state, missions, pin, rules, clock)
         approvals.require_passkeys(passkeys)
-        gather = Gather(state, policy, rules)
+        gather = Gather(state, policy, rules, oauth.attenuation)
         searches = SearchBook(state, gather, rules, clock)
         driving = Driving(
             decisions=Evaluations(state, gather, grants, rules, secrets.pass_key, clock, new_id, observe=observe),

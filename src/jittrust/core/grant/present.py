@@ -143,30 +143,56 @@ def check_presentation(
     claims = _claims_of(token, keys, rules, now, before)
     if not claims.jkt:
         raise InvalidTokenError("not_bound", "the token is bound to no key; it goes under the scheme Bearer")
+    return check_bound(request, token, claims.grant, claims.jkt, rules, now, before)
+
+
+def check_bound(
+    request: PresentedRequest,
+    token: bytes,
+    grant: str,
+    jkt: str,
+    rules: PresentationRules,
+    now: Instant,
+    before: VerifiedBefore | None = None,
+) -> Shown:
+    """Check the proof that stands beside a token, whatever kind of token it is. The rest as `check_presentation`.
+
+    Args:
+        request: what came.
+        token: the token as it was sent, its own signatures checked already.
+        grant: the grant that it names.
+        jkt: thumbprint of the key that it is bound to.
+        rules: numbers and names; those of the token are not looked at.
+        now: the time.
+        before: see `VerifiedBefore`.
+
+    Raises:
+        InvalidProofError: as `check_presentation`.
+    """
     if len(request.proofs) != 1:
         detail = "many_proofs" if request.proofs else "no_proof"
-        raise InvalidProofError(detail, "exactly one DPoP header is wanted", claims.grant)
+        raise InvalidProofError(detail, "exactly one DPoP header is wanted", grant)
     proof = request.proofs[0]
     if not proof.isascii():
-        raise InvalidProofError("jws_base64", "the proof is not ASCII", claims.grant)
+        raise InvalidProofError("jws_base64", "the proof is not ASCII", grant)
     try:
-        body = _verified_proof(proof.encode("ascii"), claims.jkt, rules, before)
+        body = _verified_proof(proof.encode("ascii"), jkt, rules, before)
     except jws.MalformedJwsError as error:
-        raise InvalidProofError(error.code, error.message, claims.grant) from None
+        raise InvalidProofError(error.code, error.message, grant) from None
     except InvalidProofError as error:
-        error.grant = claims.grant
+        error.grant = grant
         raise
     failed = _failed_claim(body, request, token, rules, now)
     if failed is not None:
-        raise InvalidProofError(*failed, claims.grant)
+        raise InvalidProofError(*failed, grant)
     nonce = body.get("nonce")
     return Shown(
         binding=PassBinding.DPOP,
-        grant=claims.grant,
+        grant=grant,
         presented=nonce if isinstance(nonce, str) else None,
         iat=Instant(_whole(body, "iat")),
         jti=str(body["jti"]),
-        jkt=claims.jkt,
+        jkt=jkt,
     )
 
 

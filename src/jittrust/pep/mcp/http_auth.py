@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
+import base64
+import hashlib
+import hmac
+import ssl
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from jittrust.core.errors import JitError
+from jittrust.core.errors import JitError, RefusedError
 from jittrust.core.grant import wire
 from jittrust.core.grant.claims import InvalidTokenError, TokenRules
 from jittrust.core.grant.grant import Shown
@@ -16,11 +20,14 @@ from jittrust.core.grant.present import (
     PresentedRequest,
     VerifiedBefore,
     check_bearer,
+    check_bound,
     check_presentation,
+    token_of,
     www_authenticate,
 )
 from jittrust.core.units import Instant, Seconds
 from jittrust.pep.asgi import Scope
+from jittrust.ports.attenuation import Attenuation
 
 _REMEMBERED = 4096
 # The longest grant, an hour; `iat` and `exp` are whole seconds, rounded outwards.
@@ -40,11 +47,15 @@ class _Bounded(dict[K, V]):
 
 @dataclass(frozen=True, slots=True)
 class TokenSource:
-    """Where tokens come from: the issuer's name, its public Ed25519 keys by `kid`, and the time."""
+    """Where tokens come from: the issuer's name, its public Ed25519 keys by `kid`, and the time.
+
+    `attenuation` reads tokens that their holders narrowed; None = none are taken.
+    """
 
     issuer: str
     keys: Mapping[str, bytes]
     clock: Callable[[], Instant]
+    attenuation: Attenuation | None = None
 
     def audiences(self, servers: Iterable[str]) -> tuple[str, ...]:
         """What `aud` may say for these servers: each one's own name, and the broker's for a grant that goes with every server."""
@@ -83,19 +94,50 @@ class PresentationCheck:
             proofs=[value.strip(b" \t").decode("latin-1") for name, value in headers if name == b"dpop"],
             body=body,
         )
+        now = self._source.clock()
+        if self._source.attenuation is not None and _narrowable(request.authorization):
+            return self._narrowed(self._source.attenuation, request, servers, now)
         scheme = request.authorization[0].partition(" ")[0].lower() if len(request.authorization) == 1 else ""
         checked = check_bearer if scheme == "bearer" else check_presentation
-        now = self._source.clock()
         refused: InvalidTokenError | None = None
         for audience in self._source.audiences(servers):
             rules = PresentationRules(TokenRules(self._source.issuer, audience, longest=_LONGEST))
             try:
-                return checked(request, self._source.keys, rules, now, self._before)
+                found = checked(request, self._source.keys, rules, now, self._before)
+                return self._with_certificate(found, request, scope) if checked is check_bearer else found
             except InvalidTokenError as error:
                 refused = error
                 if error.detail != "wrong_audience":
                     break
         raise refused or InvalidTokenError("wrong_audience", "the token is for another resource")
+
+    def _with_certificate(self, shown: Shown, request: PresentedRequest, scope: Scope) -> Shown:
+        """A bearer token that is bound to a certificate is good on that certificate's connections only (RFC 8705 §3)."""
+        claims = self._before.tokens.get(token_of(request.authorization, "bearer"))
+        if claims is None:
+            raise InvalidTokenError("bad_claims", "the token was not read")
+        if not claims.x5t:
+            return shown
+        if not hmac.compare_digest(_certificate(scope).encode(), claims.x5t.encode()):
+            raise InvalidTokenError("wrong_certificate", "the token is bound to another client certificate")
+        return replace(shown, x5t=claims.x5t)
+
+    def _narrowed(
+        self, attenuation: Attenuation, request: PresentedRequest, servers: Iterable[str], now: Instant
+    ) -> Shown:
+        """A token of the other spelling: its holder may have added conditions, which the broker looks at with every call."""
+        token = token_of(request.authorization)
+        try:
+            said = attenuation.read(token.decode("ascii"))
+        except RefusedError as error:
+            raise InvalidTokenError("bad_narrowed", error.message) from None
+        if now >= said.expires:
+            raise InvalidTokenError("expired", "the token has expired")
+        if said.audience not in self._source.audiences(servers):
+            raise InvalidTokenError("wrong_audience", "the token is for another resource")
+        rules = PresentationRules(TokenRules(self._source.issuer, said.audience))
+        shown = check_bound(request, token, said.grant, said.jkt, rules, now, self._before)
+        return replace(shown, narrowing=token.decode("ascii"))
 
     def check_early(self, scope: Scope, servers: Iterable[str]) -> Shown | None:
         """`check` before the body is read, so that strangers cannot make us read one; None when the proof speaks of the body.
@@ -109,6 +151,25 @@ class PresentationCheck:
             if error.detail == "wrong_body":
                 return None
             raise
+
+
+def _narrowable(authorization: Sequence[str]) -> bool:
+    """Whether this is a token of the kind that may be narrowed: it has no dots, as every JWT has."""
+    if len(authorization) != 1:
+        return False
+    scheme, _, token = authorization[0].partition(" ")
+    return scheme.lower() == "dpop" and token.isascii() and "." not in token and token != ""
+
+
+def _certificate(scope: Scope) -> str:
+    """Thumbprint of the client certificate of the connection (`x5t#S256`); empty without one that can be read."""
+    tls = (scope.get("extensions") or {}).get("tls") or {}
+    chain = tuple(tls.get("client_cert_chain") or ())
+    try:
+        der = ssl.PEM_cert_to_DER_cert(chain[0])
+    except (ValueError, TypeError, IndexError):
+        return ""
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode("ascii")
 
 
 def challenges(error: JitError | None = None) -> list[tuple[bytes, bytes]]:

@@ -1,0 +1,1 @@
+"""Tokens that their holders narrow by themselves, as Biscuits."""
