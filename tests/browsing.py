@@ -66,10 +66,8 @@ class Browsing:
     async def _page(self, url: str) -> tuple[str, str]:
         """The page at the end of the redirects of this site, and its address."""
         async with httpx2.AsyncClient(base_url=self.origin) as http:
-            for _ in range(6):
-                answer = await http.get(url, headers={"Cookie": f"{COOKIE}={self.cookie}"})
-                if answer.status_code != 303:
-                    break
+            headers = {"Cookie": f"{COOKIE}={self.cookie}"}
+            while (answer := await http.get(url, headers=headers)).status_code == 303:
                 url = answer.headers["location"]
                 if not url.startswith((self.origin, "/")):
                     return "", url

@@ -289,8 +289,10 @@ async def test_a_stranger_with_another_key_under_the_same_name_gets_nothing(
 class SignedIdentityAssertion(IdentityAssertionOAuthProvider):
     """The SDK's provider, but for how the client says who it is: with its key."""
 
-    def __init__(self, *given: Any, sign_in: Callable[[], str], **named: Any) -> None:  # noqa: ANN401
-        super().__init__(*given, client_secret="none is used", **named)
+    def __init__(
+        self, url: str, name: str, issuer: str, word: Callable[[str, str], Any], sign_in: Callable[[], str]
+    ) -> None:
+        super().__init__(url, Kept(), name, "none is used", issuer, word)
         self._sign_in = sign_in
 
     def _build_token_request(self, scope: str | None, assertion: str) -> httpx2.Request:
@@ -351,9 +353,8 @@ async def test_an_enterprises_word_for_a_person_opens_what_the_persons_mission_a
     url, issuer = running.mcp["files"], issuer_of(running)
 
     def auth(**over: object) -> SignedIdentityAssertion:
-        return SignedIdentityAssertion(
-            url, Kept(), name, issuer=issuer, assertion_provider=id_jag(idp, name, **over), sign_in=signed_in_with(name, key, issuer)
-        )  # fmt: skip
+        word = id_jag(idp, name, **over)
+        return SignedIdentityAssertion(url, name, issuer, word, signed_in_with(name, key, issuer))
 
     # Erin has said of nothing what it is for: there is no standing access, whatever the provider says.
     with pytest.raises(BaseExceptionGroup) as refused:
