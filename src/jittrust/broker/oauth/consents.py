@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import urlencode
 
 from jittrust.broker.approvals import ApprovalBook, MissionAnswered
 from jittrust.broker.identity.index import IdentityIndex
@@ -19,7 +17,6 @@ from jittrust.broker.oauth.parts import OAuthParts
 from jittrust.broker.oauth.questions import (
     NEVER_SHOWN,
     Draft,
-    check_calls,
     client_told,
     drafted,
     granted_details,
@@ -31,6 +28,8 @@ from jittrust.broker.oauth.questions import (
     warnings_of,
     worth,
 )
+from jittrust.broker.oauth.reading import read_asked, read_browser, read_expiry, read_message, sent_to
+from jittrust.broker.oauth.request_index import RequestIndex
 from jittrust.broker.record import approval_record, grant_record, milliseconds
 from jittrust.broker.state import State
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState, ConfirmedBy
@@ -41,29 +40,24 @@ from jittrust.core.grant.states import GrantState
 from jittrust.core.identity.identity import IdentityState
 from jittrust.core.mission.mission import Goal, GoalSource, Mission
 from jittrust.core.mission.states import MissionState
-from jittrust.core.model import Json, SubjectKind
+from jittrust.core.model import SubjectKind
 from jittrust.core.oauth.authorize import (
     SentBackError,
-    checked_challenge,
-    checked_state,
-    checked_thumbprint,
     own_words,
     pkce_holds,
     plain_words,
-    redirect_allowed,
-    resource_server,
 )
 from jittrust.core.oauth.client import OAuthClient
-from jittrust.core.oauth.details import mission_of, read_details
+from jittrust.core.oauth.details import mission_of
 from jittrust.core.oauth.error import OAuthError
 from jittrust.core.oauth.renewal import Renewal
 from jittrust.core.oauth.request import REQUEST_MOVES, AuthorizationRequest, RequestKind, RequestState
-from jittrust.core.oauth.server_metadata import AUTHORIZATION_CODE, CIBA
+from jittrust.core.oauth.server_metadata import CIBA
 from jittrust.core.states import move
 from jittrust.core.units import Gas, Instant
 from jittrust.ports.approvals import Answer
 from jittrust.ports.authorization_server import Pushed
-from jittrust.ports.commit import Drop, Keep, Kept, MoveGrant, PutApproval, RecordBody, Write
+from jittrust.ports.commit import Drop, Keep, MoveGrant, PutApproval, RecordBody, Write
 from jittrust.ports.consents import ConsentAnswer, ConsentQuestion
 
 PUSHED_SECONDS: Final = 90
@@ -72,7 +66,6 @@ CODE_SECONDS: Final = 60
 KEPT_SECONDS: Final = 3600
 SWEEP_SECONDS: Final = 30
 """How long a request is remembered after it is over: for a code that comes twice, and for the asking budget."""
-EXPIRY_LEAST: Final = 30
 INTERVAL: Final = 5
 INTERVAL_MOST: Final = 60
 _SLACK: Final = 0.5  # seconds by which a poll may come early: its clock is not ours
@@ -85,9 +78,7 @@ ASKED_AN_HOUR: Final = 10
 UNSEEN_MOST: Final = 64
 """Most requests of one client that nobody has signed in for; the oldest is forgotten first."""
 UNSEEN_OF_ALL: Final = 2048
-MESSAGE_MOST: Final = 120
 _URI: Final = "urn:ietf:params:oauth:request_uri:"
-_DIGITS: Final = re.compile(r"[0-9]{1,9}\Z")
 _HINTS: Final = ("login_hint", "login_hint_token", "id_token_hint")
 
 
@@ -96,67 +87,6 @@ class Redeemed:
     """A request that was answered with yes and has just been spent: what a grant is opened for. Its `mission` is active."""
 
     request: AuthorizationRequest
-
-
-@dataclass(slots=True)
-class _Requests:
-    """Finds requests by what a client or a question names them by."""
-
-    state: State
-    by_secret: dict[str, str] = field(default_factory=dict)
-    by_approval: dict[str, str] = field(default_factory=dict)
-    of_person: dict[str, dict[str, None]] = field(default_factory=dict)
-    open_now: dict[str, None] = field(default_factory=dict)
-
-    def took(self) -> None:
-        """See `KeptIndex.took`."""
-        for table in (self.by_secret, self.by_approval, self.of_person, self.open_now):
-            table.clear()
-        for one in self.state.of_kind(AuthorizationRequest).values():
-            self._add(one)
-
-    def kept(self, value: Kept, before: Kept | None) -> None:
-        """See `KeptIndex.kept`."""
-        if isinstance(before, AuthorizationRequest):
-            self._remove(before)
-        if isinstance(value, AuthorizationRequest):
-            self._add(value)
-
-    def dropped(self, value: Kept) -> None:
-        """See `KeptIndex.dropped`."""
-        if isinstance(value, AuthorizationRequest):
-            self._remove(value)
-
-    def _add(self, one: AuthorizationRequest) -> None:
-        if one.secret:
-            self.by_secret[one.secret] = one.id
-        if one.approval:
-            self.by_approval[one.approval] = one.id
-        if one.person:
-            self.of_person.setdefault(one.person, {})[one.id] = None
-        if one.state in (RequestState.PUSHED, RequestState.ASKED):
-            self.open_now[one.id] = None
-
-    def _remove(self, one: AuthorizationRequest) -> None:
-        self.by_secret.pop(one.secret, None)
-        self.by_approval.pop(one.approval, None)
-        self.open_now.pop(one.id, None)
-        theirs = self.of_person.get(one.person, {})
-        theirs.pop(one.id, None)
-        if not theirs:
-            self.of_person.pop(one.person, None)
-
-    def open_requests(self) -> list[AuthorizationRequest]:
-        """Those that nobody has answered."""
-        return self._values(self.open_now)
-
-    def of(self, person: str) -> list[AuthorizationRequest]:
-        """Those of a person."""
-        return self._values(self.of_person.get(person, {}))
-
-    def _values(self, names: Mapping[str, None]) -> list[AuthorizationRequest]:
-        known = self.state.of_kind(AuthorizationRequest)
-        return [known[name] for name in names]
 
 
 class ConsentBook:
@@ -181,7 +111,7 @@ class ConsentBook:
         self._passkeys = passkeys
         self._parts = parts
         self._identities = IdentityIndex.of(state)
-        self._found = _Requests(state)
+        self._found = RequestIndex(state)
         state.add_index(self._found)
         # When a back-channel request was asked for last, and how many seconds must lie between: in memory, for a poll must not cost a commit.
         self._polled: dict[str, tuple[Instant, int]] = {}
@@ -196,7 +126,7 @@ class ConsentBook:
         if "request_uri" in parameters:
             return await self._begin_pushed(parameters)
         client = await self._clients.known(parameters.get("client_id", ""))
-        made = self._read_browser(client, client.agent or client.id, parameters)
+        made = self._read(client, client.agent or client.id, parameters)
         now = self._parts.clock()
         twin = self._twin(made, now)
         if twin is not None:
@@ -212,7 +142,7 @@ class ConsentBook:
             raise OAuthError("invalid_request", "request_uri_pushed", "A pushed request holds no request_uri.")
         self._check_own(who, parameters)
         try:
-            made = self._read_browser(who.client, who.agent, parameters)
+            made = self._read(who.client, who.agent, parameters)
         except SentBackError as error:
             # Here the client itself reads the answer: there is nothing to send on (RFC 9126 §2.3).
             raise OAuthError(error.error, error.code, error.message, error.next_step) from None
@@ -338,12 +268,14 @@ class ConsentBook:
         if "request" in parameters:
             raise OAuthError("invalid_request", "request_object", "Signed request objects are not taken here.")
         now = self._parts.clock()
-        made = self._asked_for(who.client, who.agent, RequestKind.BACKCHANNEL, parameters)
-        expiry = self._expiry(parameters.get("requested_expiry", ""))
+        made = read_asked(
+            who.client, who.agent, RequestKind.BACKCHANNEL, parameters, self._parts.issuer, self._parts.new_id("r")
+        )
+        expiry = read_expiry(parameters.get("requested_expiry", ""), int(self._parts.rules.grants.approval_seconds))
         made = replace(
             made,
             person=self._hinted(parameters),
-            message=_message(parameters.get("binding_message", "")),
+            message=read_message(parameters.get("binding_message", "")),
             state=RequestState.ASKED,
             made=now,
             expires=Instant(now + expiry),
@@ -495,75 +427,12 @@ class ConsentBook:
         records.append(_record("approved", agreed, now, by=approval.answered_by))
         return MissionAnswered(tuple(writes), tuple(records), then)
 
-    # ---- reading what clients send --------------------------------------------------------------------------------------------------------
-
-    def _read_browser(self, client: OAuthClient, agent: str, parameters: Mapping[str, str]) -> AuthorizationRequest:
-        """A request on its way through a browser. Raises OAuthError for a page, and SentBackError for everything the client may be told."""
-        redirect = parameters.get("redirect_uri", "")
-        if not redirect_allowed(client.redirect_uris, redirect):
-            raise OAuthError(
-                "invalid_request",
-                "redirect_uri_unknown",
-                "This address is not one that the client has registered.",
-                "Nothing was sent there.",
-            )
-        state = ""
-        try:
-            state = checked_state(parameters.get("state", ""))
-            _check_form(client, parameters)
-            challenge = checked_challenge(
-                parameters.get("code_challenge", ""), parameters.get("code_challenge_method", "")
-            )
-            made = self._asked_for(client, agent, RequestKind.CODE, parameters)
-        except OAuthError as error:
-            raise SentBackError(error, self._sent(redirect, state, error=error.error)) from None
-        return replace(
-            made,
-            redirect_uri=redirect,
-            oauth_state=state,
-            challenge=challenge,
-            nonce=plain_words(parameters.get("nonce", ""), 512)[0],
-        )
-
-    def _asked_for(
-        self, client: OAuthClient, agent: str, kind: RequestKind, parameters: Mapping[str, str]
-    ) -> AuthorizationRequest:
-        """What is asked for, however it comes."""
-        details: tuple[Mapping[str, Json], ...] = ()
-        if parameters.get("authorization_details"):
-            details = read_details(parameters["authorization_details"])
-            check_calls(details)
-        asked = mission_of(details)
-        return AuthorizationRequest(
-            id=self._parts.new_id("r"),
-            kind=kind,
-            state=RequestState.PUSHED,
-            client=client.id,
-            agent=agent,
-            made=Instant(0),
-            expires=Instant(0),
-            secret="",
-            resource=resource_server(parameters.get("resource", ""), self._parts.issuer),
-            details=details,
-            goal=own_words(asked.goal, len(asked.goal)) if asked else "",
-            minutes=asked.minutes if asked else 0,
-            gas=asked.gas if asked else 0,
-            uses=asked.uses if asked else 0,
-            lanes=asked.lanes if asked else 1,
-            jkt=checked_thumbprint(parameters.get("dpop_jkt", "")),
-        )
+    def _read(self, client: OAuthClient, agent: str, parameters: Mapping[str, str]) -> AuthorizationRequest:
+        return read_browser(client, agent, parameters, self._parts.issuer, self._parts.new_id("r"))
 
     def _check_own(self, who: Authenticated, parameters: Mapping[str, str]) -> None:
         if parameters.get("client_id", who.client.id) != who.client.id:
             raise OAuthError("invalid_request", "client_differs", "client_id is not the client that authenticated.")
-
-    def _expiry(self, said: str) -> int:
-        most = int(self._parts.rules.grants.approval_seconds)
-        if not said:
-            return most
-        if _DIGITS.match(said) is None:
-            raise OAuthError("invalid_request", "requested_expiry_bad", "requested_expiry is a number of seconds.")
-        return max(min(EXPIRY_LEAST, most), min(int(said), most))
 
     def _hinted(self, parameters: Mapping[str, str]) -> str:
         """Whom a back-channel request is for: exactly one hint, and we take `login_hint` only (CIBA Core §7.1)."""
@@ -748,7 +617,7 @@ class ConsentBook:
         return next(
             (
                 one
-                for one in self._state.of_kind(AuthorizationRequest).values()
+                for one in self._found.open_requests()
                 if one.state is RequestState.ASKED
                 and now < one.expires
                 and _wish(one) == _wish(made)
@@ -831,24 +700,7 @@ class ConsentBook:
         return hmac.digest(self._parts.hash_key, told, "sha256").hex()
 
     def _address(self, found: AuthorizationRequest, **told: str) -> str:
-        return self._sent(found.redirect_uri, found.oauth_state, **told)
-
-    def _sent(self, redirect: str, state: str, **told: str) -> str:
-        """A redirect URI with an answer: `state` as it came, and who answers (RFC 9207)."""
-        answer = {**told, **({"state": state} if state else {}), "iss": self._parts.issuer}
-        return f"{redirect}{'&' if '?' in redirect else '?'}{urlencode(answer)}"
-
-
-def _check_form(client: OAuthClient, parameters: Mapping[str, str]) -> None:
-    """Refuse what the client may be told of."""
-    if client.grant_types and AUTHORIZATION_CODE not in client.grant_types:
-        raise OAuthError("unauthorized_client", "code_not_allowed", "This client does not use codes.")
-    if parameters.get("response_type", "") != "code":
-        raise OAuthError("unsupported_response_type", "response_type_bad", "response_type is code, always.")
-    if parameters.get("response_mode", "query") != "query":
-        raise OAuthError("invalid_request", "response_mode_bad", "response_mode is query, always.")
-    if "request" in parameters:
-        raise OAuthError("invalid_request", "request_object", "Signed request objects are not taken here.")
+        return sent_to(found.redirect_uri, found.oauth_state, self._parts.issuer, **told)
 
 
 def _wish(one: AuthorizationRequest) -> tuple[object, ...]:
@@ -897,16 +749,6 @@ def _reworded(found: AuthorizationRequest) -> bool:
     """Whether the agent's goal had something in it that a person would not have seen."""
     asked = mission_of(found.details)
     return asked is not None and plain_words(" ".join(asked.goal.split()), len(asked.goal) + 1)[1]
-
-
-def _message(said: str) -> str:
-    if len(said) > MESSAGE_MOST or not said.isprintable() or plain_words(said, MESSAGE_MOST)[1]:
-        raise OAuthError(
-            "invalid_binding_message",
-            "binding_message_bad",
-            f"A binding message has {MESSAGE_MOST} plain characters at most, on one line.",
-        )
-    return said
 
 
 def _record(what: str, found: AuthorizationRequest, now: Instant, by: str = "") -> RecordBody:
