@@ -488,7 +488,8 @@ async def shown(there: OAuthWorld, form: Mapping[str, str]) -> tuple[int, str, s
         {"exp": 1e300},
         {"exp": "1790000060"},
         {"exp": True},
-        {"exp": 1_790_000_301},
+        {"exp": 1_790_090_000},
+        {"exp": 1_790_000_000},
         {"iat": None},
         {"iat": 1_790_000_061},
         {"iat": 1_789_999_999},
@@ -590,6 +591,18 @@ async def test_t12_an_assertion_counts_once_and_none_that_was_made_before_the_se
     answers = [await shown(there, one) for one in (again, again, form, old)]
 
     assert [one[2] for one in answers] == ["no_mission", "assertion_used", "assertion_used", "assertion_used"]
+
+
+async def test_an_assertion_is_taken_for_five_minutes_however_long_it_says_it_lives() -> None:
+    there, client = await keyed()
+    hour = {"exp": int(there.now) + 3600}
+    first, second = client.form(**hour), client.form(**hour)
+    there.clock.now += 299
+    early = await shown(there, first)
+    there.clock.now += 1
+
+    assert early[2] == "no_mission"
+    assert (await shown(there, second))[2] == "assertion_bad"
 
 
 async def test_ten_thousand_showings_of_one_id_let_one_through() -> None:

@@ -32,7 +32,7 @@ from jittrust.ports.commit import Keep, RecordBody
 CONNECT: Final = "jittrust-connect"
 """Our own client: `jittrust connect`."""
 ASSERTION_LONGEST: Final = 300.0
-"""Longest life of a client's assertion, in seconds."""
+"""How long a client's assertion is taken, in seconds from its `iat`."""
 REGISTERED_MOST: Final = 1000
 """Most clients that registered themselves."""
 REGISTERED_A_MINUTE: Final = 10

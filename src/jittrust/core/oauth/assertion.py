@@ -14,6 +14,7 @@ from jittrust.core.units import Instant
 
 MAX_ASSERTION = 16 * 1024
 MAX_KEYS = 100
+_LONGEST_LIFE = 24 * 3600.0
 _HEADERS = frozenset(("alg", "kid", "typ"))
 _KEY_KINDS = {"RS": "RSA", "PS": "RSA", "ES": "EC"}
 _JTI = re.compile(r"[\x21-\x7e]{1,256}\Z")
@@ -56,12 +57,15 @@ def signed_by(token: str, keys: Sequence[Json], types: frozenset[str], *, untype
 
 
 def check_once(claims: Mapping[str, Json], now: Instant, longest: float) -> tuple[str, Instant, Instant]:
-    """Its `jti`, `iat` and `exp`, if it holds now and may be taken, once.
+    """Its `jti`, its `iat`, and until when it is taken, if it holds now and may be taken, once.
+
+    Libraries in wide use give an assertion an hour. What counts here is when it was made: it is taken for `longest` seconds from then, or until its
+    `exp` where that is sooner, and must be remembered no longer.
 
     Args:
         claims: `jti`, `iat` and `exp` are required; `nbf` counts where it is there.
-        now: `exp` lies after it without leeway, at most `longest` seconds after `iat` and after now; `iat` and `nbf` at most 60 s ahead.
-        longest: longest life in seconds.
+        now: `exp` lies after it without leeway, at most a day after `iat`; `iat` and `nbf` lie at most 60 s ahead.
+        longest: how long it is taken, in seconds from `iat`.
 
     Raises:
         BadInputError: code `assertion_bad`.
@@ -71,13 +75,14 @@ def check_once(claims: Mapping[str, Json], now: Instant, longest: float) -> tupl
         raise refused("it has no jti of 1 to 256 visible characters")
     expires, issued = _moment(claims, "exp"), _moment(claims, "iat")
     begins = _moment(claims, "nbf") if "nbf" in claims else issued
-    if expires <= now or expires <= issued:
-        raise refused("it is over")
+    if expires <= issued or expires - issued > _LONGEST_LIFE:
+        raise refused("it lives for more than a day, or not at all")
     if max(issued, begins) > now + LEEWAY_SECONDS:
         raise refused("it has not begun")
-    if expires - issued > longest or expires - now > longest:
-        raise refused(f"it lives longer than {longest:g} seconds")
-    return jti, Instant(issued), Instant(expires)
+    until = min(expires, issued + longest)
+    if until <= now:
+        raise refused("it is over")
+    return jti, Instant(issued), Instant(until)
 
 
 def audience_in(claims: Mapping[str, Json], wanted: Sequence[str]) -> None:

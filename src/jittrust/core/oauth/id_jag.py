@@ -13,7 +13,7 @@ from jittrust.core.units import Instant
 ID_JAG_TYP: Final = "oauth-id-jag+jwt"
 ID_JAG_TYPE: Final = "urn:ietf:params:oauth:token-type:id-jag"
 LONGEST: Final = 3600.0
-"""Longest life of one, in seconds. The draft leaves it to the provider; it is taken once, so an hour is an outer bound only."""
+"""How long one is taken, in seconds from its `iat`. The draft leaves it to the provider; it is taken once, so an hour is an outer bound only."""
 _MAX_TEXT = 512
 
 
