@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import re
 import signal
 import subprocess
@@ -147,19 +146,20 @@ async def test_a_thief_with_a_copied_key_who_shows_an_old_pass_late_is_caught_at
     strict: bool,  # noqa: FBT001 - the parameter of the test
 ) -> None:
     agent = await enrolled(running, http, strict=strict)
+    assert (await agent.call(word="before")).status == 200
     thief = agent.copy()
     assert (await agent.call(word="mine")).status == 200
     await asyncio.sleep(SLACK + 1.2)
     stolen = await thief.call(word="theirs")
     assert stolen.status in {200, 401}
     assert b"noted" not in stolen.body
-    assert [call["arguments"]["word"] for call in recorder.calls] == ["mine"]
+    assert [call["arguments"]["word"] for call in recorder.calls] == ["before", "mine"]
     after = await agent.call(word="mine again")
     if strict:
         assert (after.status, after.code) == (401, "invalid_token")
     else:
         assert b"session_suspended" in after.body
-    assert len(recorder.calls) == 1
+    assert len(recorder.calls) == 2
     assert "reuse" in await passes(running, agent.token)
 
 
@@ -285,18 +285,13 @@ async def test_a_bound_token_is_no_bearer_token_and_a_bearer_token_takes_no_proo
 async def test_a_stock_client_with_eight_calls_at_once_is_neither_killed_nor_suspended(
     running: Running, recorder: Recorder
 ) -> None:
-    from requests import Response, Session
+    from requests import Session
     from requests_oauth2client import DPoPKey, DPoPToken
 
     await running.mission("Read the notes and echo their words.", allowed("notes", *TOOLS))
     key = DPoPKey.generate()
     issued = await running.grant("notes", jkt=str(key.dpop_jkt))
     token = DPoPToken(access_token=issued.token, _dpop_key=key)
-
-    def newest(response: Response, **_: Wire) -> Response:
-        # RFC 9449 §8.2: a nonce that comes with any answer replaces the one before. Release 1.8.0 takes it from a 401 alone.
-        key.rs_nonce = response.headers.get("DPoP-Nonce", key.rs_nonce)
-        return response
 
     def one(word: str) -> int:
         body: Any = {
@@ -308,13 +303,10 @@ async def test_a_stock_client_with_eight_calls_at_once_is_neither_killed_nor_sus
         }  # fmt: skip
         code = 0
         with Session() as session:
-            for attempt in range(
-                200
-            ):  # a lost race is answered with a challenge, and the library retries a challenge once
-                time.sleep(random.uniform(0, 0.02 * min(attempt, 10)))
-                answer = session.post(
-                    running.mcp["notes"], json=body, headers=headers, auth=token, hooks={"response": newest}
-                )
+            for _ in range(
+                10
+            ):  # the library repeats a challenged call once; the pass it then shows may be another call's by then
+                answer = session.post(running.mcp["notes"], json=body, headers=headers, auth=token)
                 code = int(answer.status_code)
                 if code == 200:
                     break

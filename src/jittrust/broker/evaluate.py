@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from jittrust.broker.gather import Gather, agent_of
 from jittrust.broker.grants import GrantBook
+from jittrust.broker.leases import LeaseBook
 from jittrust.broker.record import (
     approval_record,
     grant_record,
@@ -34,7 +35,7 @@ from jittrust.core.response.ladder import RESPONSE_IN_FORCE
 from jittrust.core.response.session import SessionState, Standing
 from jittrust.core.rules import Rules
 from jittrust.core.states import move
-from jittrust.core.units import Instant
+from jittrust.core.units import Instant, Seconds
 from jittrust.ports.commit import (
     AddHistory,
     MoveGrant,
@@ -46,7 +47,7 @@ from jittrust.ports.commit import (
     SpendPass,
     Write,
 )
-from jittrust.ports.decision_point import Decision, Learned, Outcome, Passage
+from jittrust.ports.decision_point import Decision, Learned, Lease, Outcome, Passage
 
 _WORD = re.compile(r"[\w.-]+")
 # Answers larger than this are not kept for a re-send; the caller is told that the call is in doubt.
@@ -55,6 +56,8 @@ ANSWER_KEPT = 1024 * 1024
 QUESTIONS_MOST = 32
 # A gateway-kept chain that lost a race inside this process is tried again this often.
 _TRIES = 3
+# What opens a stream: a re-send of it opens the stream once more.
+STREAM = "stream/open"
 _TELLS_A_PASS = frozenset({PassStanding.CHALLENGE, PassStanding.LOST_RACE})
 
 
@@ -91,6 +94,7 @@ class Evaluations:
         self._clock = clock
         self._new_id = new_id
         self._turns = LaneTurns(state, rules.rotation, clock)
+        self._leases = LeaseBook(state, clock)
 
     async def evaluate(self, ask: Evaluation, shown: Shown) -> Decision:
         """See `DecisionPoint.evaluate`."""
@@ -103,6 +107,10 @@ class Evaluations:
                 if attempt == _TRIES - 1:
                     raise
         raise AssertionError  # unreachable: the loop returns or raises
+
+    async def lease(self, evaluation: str, timeout: Seconds) -> Lease:
+        """See `DecisionPoint.lease`."""
+        return await self._leases.lease(evaluation, timeout)
 
     async def settle(self, evaluation: str, outcome: Outcome) -> Learned:
         """See `DecisionPoint.settle`."""
@@ -342,7 +350,19 @@ class Evaluations:
         if keyed:
             self._state.keep_answer((grant.id, lane.number, lane.seq), KeptAnswer(ask.id))
         bare = replace(ask, arguments={}, text="")  # judged already, and as large as the caller likes
-        self._state.open_call(OpenCall(bare, mission.id, grant.id, lane.number, lane.seq, facts.server, reading, keyed))
+        self._state.open_call(
+            OpenCall(
+                bare,
+                mission.id,
+                grant.id,
+                lane.number,
+                lane.seq,
+                facts.server,
+                reading,
+                keyed,
+                observed=facts.observed,
+            )
+        )
 
     def _count_use(self, mission: Mission, judgement: Judgement, step: Effects, *, goes_out: bool) -> None:
         entry = judgement.entry
@@ -504,6 +524,8 @@ class Evaluations:
         again = lanes.resent(lane, now)
         record = pass_record("resend", ask, shown, lane.number, presentation.seq, presentation.why, now)
         await self._state.change([PutLane(again, lane.seq)], [record])
+        if ask.action.name == STREAM:
+            self._leases.hold(ask.id, ask.subject.id, grant.mission, grant.id)
         mission = self._state.missions.get(grant.mission)
         return self._not_live(
             ask,

@@ -77,6 +77,7 @@ class OpenCall:
     server: str
     reading: ActionReading | None
     keyed: bool
+    observed: bool = False
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 from jittrust.core.approval import Approval
 from jittrust.core.grant.grant import Shown
 from jittrust.core.model import Evaluation, Json, Response, Verdict
-from jittrust.core.units import Gas
+from jittrust.core.units import Gas, Seconds
 
 
 class Settled(StrEnum):
@@ -93,6 +93,21 @@ class Learned:
     next_pass: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Whether a call under way, or an open stream, may go on.
+
+    Attributes:
+        goes_on: whether it may, for now. False is final: cut it.
+        code: `lease_ended` when it may not.
+        why: what has ended, in words for people.
+    """
+
+    goes_on: bool
+    code: str = ""
+    why: str = ""
+
+
 class DecisionPoint(Protocol):
     """Answers access questions. Every answer that lets a call out is durable before it is given."""
 
@@ -110,5 +125,17 @@ class DecisionPoint(Protocol):
 
         Raises:
             NotFoundError: code `evaluation_unknown`: never let out, or settled already.
+        """
+        ...
+
+    async def lease(self, evaluation: str, timeout: Seconds) -> Lease:
+        """Wait until a call that was forwarded may not go on any longer, or `timeout` seconds have passed.
+
+        It may go on while its mission is active and not stopped, its session stands, and its grant and all it was carved from are neither revoked,
+        suspended nor reused; beyond the grant's life only while the session would get a new one (see `core.grant.lease`). A stream is
+        asked about under the evaluation that opened it, for the first time before that is settled.
+
+        Raises:
+            NotFoundError: code `evaluation_unknown`: never let out, or settled before anybody asked.
         """
         ...

@@ -5,7 +5,8 @@ from __future__ import annotations
 from jittrust.adapters.unixsocket.connection import LocalConnection
 from jittrust.core.grant.grant import Shown
 from jittrust.core.model import Evaluation
-from jittrust.ports.decision_point import Decision, Learned, Outcome
+from jittrust.core.units import Seconds
+from jittrust.ports.decision_point import Decision, Learned, Lease, Outcome
 
 
 class SocketDecisionPoint:
@@ -21,4 +22,8 @@ class SocketDecisionPoint:
 
     async def settle(self, evaluation: str, outcome: Outcome) -> Learned:
         told: Learned = await self._connection.call("decisions.settle", evaluation=evaluation, outcome=outcome)
+        return told
+
+    async def lease(self, evaluation: str, timeout: Seconds) -> Lease:
+        told: Lease = await self._connection.call("decisions.lease", evaluation=evaluation, timeout=timeout)
         return told

@@ -31,7 +31,8 @@ _LET_OUT_MOST = 10_000  # calls that went out and were not settled yet, as in `b
 _LONGEST_WAIT = 60.0  # seconds; who wants to wait longer asks again
 _FRAME_SECONDS = 30.0  # by when the rest of a frame must be there
 # Calls that only wait: nobody is owed their end once the other side has left.
-_WAITING = frozenset({"approvals.wait", "registry.changed"})
+_OF_A_CALL = frozenset({"decisions.settle", "decisions.lease"})
+_WAITING = frozenset({"approvals.wait", "registry.changed", "decisions.lease"})
 
 # What widens, grants or states a goal is for people. A goal that a form in the client brought (elicitation) comes through the gate, which
 # is a descendant of the agent's process by nature, and is recorded as what it is.
@@ -248,7 +249,7 @@ class LocalFace:
                 arguments["attached"] = ""  # whoever has left already may leave twice
                 return
             raise NotFoundError("attachment_unknown", "This process has joined under no such name.", "Attach again.")
-        if name == "decisions.settle" and self._let_out.get(arguments["evaluation"]) != peer.caller.pid:
+        if name in _OF_A_CALL and self._let_out.get(arguments["evaluation"]) != peer.caller.pid:
             raise NotFoundError("evaluation_unknown", "this process let no such call out, or has settled it already")
 
     def _owns(self, peer: _Peer, attached: str) -> bool:

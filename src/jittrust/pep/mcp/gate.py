@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
@@ -32,6 +32,8 @@ from jittrust.ports.registry import Attachment, ToolStanding
 
 _STATE = "jittrust."
 _STATES_KEPT = 256
+# From when on a call's lease is looked after, how long one question about it waits, and how long it lasts when the broker cannot be reached.
+_LEASE_FROM_S, _LEASE_ASKED_S, _LEASE_KEPT_S = 0.25, Seconds(25.0), 5.0
 _MOST_GOAL_FORMS = 2  # a person who twice does not answer is not asked a third time
 
 
@@ -94,6 +96,10 @@ class Handled:
     decision: Decision | None = None
     error: JitError | None = None
     next_pass: str | None = None
+
+
+class LeaseEndedError(RefusedError):
+    """What the call stood on has ended while it was under way; whether it took effect is not known."""
 
 
 class _Question(StrEnum):
@@ -318,7 +324,8 @@ class Gate:
         if decision.passage is not Passage.FORWARD:
             return self._turned_away(message, decision)
         try:
-            handled = await self._through(message, passing, forward)
+            async with self._leased(decision):
+                handled = await self._through(message, passing, forward)
         except asyncio.CancelledError:
             self._start(self._settle_quietly(decision, Outcome(Settled.IN_DOUBT, detail="cancelled by the client")))
             raise
@@ -409,7 +416,8 @@ class Gate:
             learned = await self._settle(decision, Outcome(Settled.COMPLETE, answer=reply))
             return Handled(reply, decision, next_pass=learned.next_pass)
         try:
-            answer = await forward(message.raw)
+            async with self._leased(decision):
+                answer = await forward(message.raw)
         except asyncio.CancelledError:
             self._start(self._settle_quietly(decision, Outcome(Settled.IN_DOUBT, detail="cancelled by the client")))
             raise
@@ -431,6 +439,55 @@ class Gate:
             withheld.__cause__ = error
             return Handled(self._failed(message, withheld), decision, withheld)
         return Handled(reply, decision, next_pass=learned.next_pass)
+
+    @contextlib.asynccontextmanager
+    async def _leased(self, decision: Decision) -> AsyncIterator[None]:
+        """Around what the server does: it is cut as soon as the call's lease ends.
+
+        Raises:
+            LeaseEndedError: code `lease_ended`.
+        """
+        here, loop = asyncio.current_task(), asyncio.get_running_loop()
+        ended: list[str] = []
+        watching: list[asyncio.Task[None]] = []
+
+        async def watch() -> None:
+            ended.append(await self.lease_end(decision.evaluation))
+            if here is not None:
+                here.cancel()
+
+        # Most calls are over before anybody has to look after them.
+        timer = loop.call_later(_LEASE_FROM_S, lambda: watching.append(loop.create_task(watch())))
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not ended or here is None or here.uncancel() > 0:
+                raise
+            words = "the permission for this call has ended while it was under way; it may have taken effect"
+            raise LeaseEndedError("lease_ended", words, "Do not repeat it; tell the user.") from None
+        finally:
+            timer.cancel()
+            for task in watching:
+                task.cancel()
+
+    async def lease_end(self, evaluation: str) -> str:
+        """Return when what was let out under this evaluation may not go on any longer, and why."""
+        loop = asyncio.get_running_loop()
+        reached = loop.time()
+        while True:
+            try:
+                lease = await self._ports.decisions.lease(evaluation, _LEASE_ASKED_S)
+            except UnavailableError as error:
+                # Without a broker nobody says that it may go on.
+                if loop.time() - reached > _LEASE_KEPT_S:
+                    return error.message
+                await asyncio.sleep(_LEASE_FROM_S)
+                continue
+            except JitError as error:
+                return error.message
+            reached = loop.time()
+            if not lease.goes_on:
+                return lease.why
 
     async def _settle(self, decision: Decision, outcome: Outcome) -> Learned:
         return await self._ports.decisions.settle(decision.evaluation, outcome)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Self, cast
@@ -21,6 +21,7 @@ from jittrust.core.grant.present import InvalidProofError
 from jittrust.core.model import Action, Evaluation, Json, Resource
 from jittrust.core.problem import PROBLEM_TYPE, problem, problem_of
 from jittrust.core.reasons import AgentCode
+from jittrust.core.units import Seconds
 from jittrust.pep.asgi import (
     BodyTooSlowError,
     ClientGoneError,
@@ -33,7 +34,7 @@ from jittrust.pep.asgi import (
     read_body,
 )
 from jittrust.pep.mcp import jsonrpc, translate
-from jittrust.pep.mcp.gate import GateSettings, Handled, fresh_id
+from jittrust.pep.mcp.gate import GateSettings, Handled, LeaseEndedError, fresh_id
 from jittrust.pep.mcp.http_answer import JSON_TYPE, Answering
 from jittrust.pep.mcp.http_auth import PresentationCheck, TokenSource, challenge_for_pass, challenges
 from jittrust.pep.mcp.http_channel import Channel, HttpChannel
@@ -327,6 +328,8 @@ class McpEndpoint:
             session.calls.pop(message.key, None)
             session.listens.pop(message.id or b"", None)
             await exchange.close()
+        if isinstance(handled.error, LeaseEndedError):
+            self._behind(exchange.tell_server())
         await exchange.finish(handled)
         return handled
 
@@ -338,7 +341,7 @@ class McpEndpoint:
         if not accepts(asking.headers)[1]:
             raise NotAcceptableError("not_acceptable", "Accept must name text/event-stream")
         session = self._session(asking)
-        await self._protocol(asking, None, "stream/open")
+        evaluation = await self._protocol(asking, None, "stream/open")
         reply = await session.channel.listen(asking.headers)
         session.open_streams += 1
         resumed = one_header(asking.scope, b"last-event-id") is not None
@@ -349,8 +352,8 @@ class McpEndpoint:
             if not resumed:
                 session.stream = asking.answering
             await asking.answering.stream()
-            with contextlib.suppress(UnavailableError):
-                await _Exchange(asking, session, None, self._limits.reunion_seconds).relay(reply)
+            relay = _Exchange(asking, session, None, self._limits.reunion_seconds).relay(reply)
+            await self._until_lease_ends(session, evaluation, relay)
             await asking.answering.end()
         finally:
             session.open_streams -= 1
@@ -358,6 +361,19 @@ class McpEndpoint:
             if session.stream is asking.answering:
                 session.stream = None
             await reply.close()
+
+    async def _until_lease_ends(self, session: HttpSession, evaluation: str, relay: Awaitable[object]) -> None:
+        """Relay a stream until it is over, or its grant is."""
+        relaying = asyncio.ensure_future(relay)
+        watching = asyncio.create_task(session.gate.lease_end(evaluation))
+        try:
+            await asyncio.wait((relaying, watching), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            relaying.cancel()
+            watching.cancel()
+            done = await asyncio.gather(relaying, watching, return_exceptions=True)
+        if isinstance(done[0], Exception) and not isinstance(done[0], UnavailableError):
+            raise done[0]
 
     async def _delete(self, asking: _Asking) -> None:
         if era_of(asking.mcp, None) is Era.MODERN:
@@ -420,8 +436,11 @@ class McpEndpoint:
         now = asyncio.get_running_loop().time()
         return make_session(self._driving, settings, channel, stateless=stateless, now=now)
 
-    async def _protocol(self, asking: _Asking, message: Message | None, name: str = "") -> None:
+    async def _protocol(self, asking: _Asking, message: Message | None, name: str = "") -> str:
         """Show the pass of a message that nothing is asked about: a notification, a response, a stream, the end of a session.
+
+        Returns:
+            The evaluation under which it was let through.
 
         Raises:
             RefusedError: the grant has ended, or another refusal that no score outweighs.
@@ -441,11 +460,15 @@ class McpEndpoint:
         decisions = NotedDecisions(self._driving.decisions)
         decision = await decisions.evaluate(ask, asking.shown)
         if decision.passage is Passage.FORWARD:
+            if name == "stream/open":
+                await decisions.lease(
+                    decision.evaluation, Seconds(0)
+                )  # from here on it is known, though it is settled at once
             learned = await decisions.settle(decision.evaluation, Outcome(Settled.COMPLETE))
             asking.answering.next_pass = learned.next_pass or ""
-            return
+            return decision.evaluation
         if decision.passage is Passage.RESEND:
-            return
+            return decision.evaluation
         raise _Turned(decision)
 
     @contextlib.asynccontextmanager
@@ -689,6 +712,17 @@ class _Exchange:
         if error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers.append((b"retry-after", b"2"))
         await answering.whole(_status(error, stateless=self._session.stateless), handled.reply, headers)
+
+    async def tell_server(self) -> None:
+        """Tell the server that nobody waits for its answer any more. In the stateless revision the end of its stream says so."""
+        message, session = cast("Message", self._message), self._session
+        if session.stateless:
+            return
+        words = b'{"requestId":' + (message.id or b"null") + b"}"
+        raw = jsonrpc.with_members(jsonrpc.notification("notifications/cancelled", {}), {"params": words})
+        notice = read_message(raw, max_bytes=len(raw))
+        reply = await session.channel.post(notice, raw, self._asking.headers)
+        await reply.close()
 
     async def cancelled(self) -> None:
         """The caller cancelled its request: its answer ends without a result, which nobody waits for."""

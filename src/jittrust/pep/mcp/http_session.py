@@ -16,13 +16,14 @@ from dataclasses import dataclass, field, replace
 from jittrust.core.errors import ConflictError, JitError, UnavailableError
 from jittrust.core.grant.grant import Shown
 from jittrust.core.model import Evaluation, Json
+from jittrust.core.units import Seconds
 from jittrust.pep.mcp import jsonrpc
 from jittrust.pep.mcp.gate import Gate, GateSettings, Handled
 from jittrust.pep.mcp.http_answer import Answering
 from jittrust.pep.mcp.http_channel import Channel
 from jittrust.pep.mcp.jsonrpc import MCP_META, Message, MessageKind
 from jittrust.pep.mcp.sse import write_event
-from jittrust.ports.decision_point import Decision, DecisionPoint, Learned, Outcome
+from jittrust.ports.decision_point import Decision, DecisionPoint, Learned, Lease, Outcome
 from jittrust.ports.driving import Driving
 
 CURRENT: ContextVar[Answering | None] = ContextVar("jittrust_answering", default=None)
@@ -51,6 +52,10 @@ class NotedDecisions:
     async def settle(self, evaluation: str, outcome: Outcome) -> Learned:
         """See `DecisionPoint.settle`."""
         return await self._inner.settle(evaluation, outcome)
+
+    async def lease(self, evaluation: str, timeout: Seconds) -> Lease:
+        """See `DecisionPoint.lease`."""
+        return await self._inner.lease(evaluation, timeout)
 
 
 @dataclass(slots=True)

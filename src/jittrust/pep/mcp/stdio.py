@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 from jittrust.core.errors import BadInputError, ConflictError, JitError, UnavailableError
 from jittrust.core.model import Json
 from jittrust.pep.mcp import jsonrpc, translate
-from jittrust.pep.mcp.gate import Gate, GateSettings
+from jittrust.pep.mcp.gate import Gate, GateSettings, LeaseEndedError
 from jittrust.pep.mcp.jsonrpc import MAX_MESSAGE_BYTES, MalformedMessageError, Message, MessageKind
 from jittrust.ports.driving import Driving
 
@@ -397,7 +397,13 @@ class StdioBridge:
                 self._from_server.awaited.pop(message.key, None)
 
         try:
-            reply = (await self.gate.handle(message, None, self, forward)).reply
+            handled = await self.gate.handle(message, None, self, forward)
+            reply = handled.reply
+            if isinstance(handled.error, LeaseEndedError):
+                words = b'{"requestId":' + (message.id or b"null") + b"}"
+                await self._to_server(
+                    jsonrpc.with_members(jsonrpc.notification("notifications/cancelled", {}), {"params": words})
+                )
             if message.key in self._listens and _METHOD_UNKNOWN in reply:
                 await self._listen(message)
             await self._writer.write(reply)
