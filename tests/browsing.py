@@ -35,22 +35,26 @@ class Browsing:
 
     async def follow(self, url: str) -> dict[str, str]:
         """Go where a client sends the browser, answer, and give what the client is sent back."""
+        return told(await self.sent_back(url))
+
+    async def sent_back(self, url: str) -> str:
+        """The address to which the browser is sent in the end."""
         page, at = await self._page(url)
-        if at.startswith("http://localhost:") and "/console/" not in at and "/oauth/" not in at:
-            return told(at)
+        if not page:
+            return at
         request = at.partition("/consent/")[2].partition("?")[0]
         if self.goal and 'data-do="consent"' not in page:
             await self.post(f"/consent/{request}/goal", {"goal": self.goal, "also": ""})
             page, _ = await self._page(f"{self.origin}/console/consent/{request}?here=1")
         if not self.approve:
-            return told((await self.post(f"/consent/{request}/answer", {"answer": "deny"}))["to"])
+            return str((await self.post(f"/consent/{request}/answer", {"answer": "deny"}))["to"])
         found = re.search(r'data-do="consent"[^>]*data-question="([^"]+)"', page)
         assert found, page
         question = unescape(found[1])
         options = await self._send("POST", f"/consent/{request}/begin", {"question": question})
         response = self.device.get(options.text)
         body = {"answer": "approve", "question": question, "response": response}
-        return told((await self.post(f"/consent/{request}/answer", body))["to"])
+        return str((await self.post(f"/consent/{request}/answer", body))["to"])
 
     async def post(self, path: str, body: dict[str, str]) -> Any:  # noqa: ANN401
         """A change that a page makes."""
