@@ -68,6 +68,10 @@ async def one(
     async with aiohttp.ClientSession() as http:
         callers = [asyncio.create_task(caller(client, http, seen)) for client in reached]
         await asyncio.sleep(0.1 + chance.random() * 0.2)
+        for _ in range(300):  # a round without traffic before it proves nothing
+            if seen.went:
+                break
+            await asyncio.sleep(0.01)
         before = len(seen.went)
         pulled = time.perf_counter()
         stopped = await driving.responses.stop(scope, target, "bench", person())
