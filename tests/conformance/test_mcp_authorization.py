@@ -9,9 +9,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from bench.served import free_port
 from tests.browsing import Browsing, signed_in
 from tests.conformance import suite
-from tests.connecting import free_port
 from tests.serving import Running, gateway, now
 
 ROOT = Path(__file__).resolve().parents[2]
