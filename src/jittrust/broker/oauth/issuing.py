@@ -17,6 +17,7 @@ from jittrust.core.model import Json
 from jittrust.core.oauth.authorize import resource_server
 from jittrust.core.oauth.details import authority_of, mission_of, read_details
 from jittrust.core.oauth.error import OAuthError
+from jittrust.core.problem import outward
 from jittrust.core.units import Instant, Seconds
 from jittrust.ports.authorization_server import TokenAnswer
 from jittrust.ports.commit import RecordBody
@@ -177,7 +178,7 @@ def as_oauth(error: JitError, otherwise: str = "access_denied") -> OAuthError:
         word = "temporarily_unavailable"
     elif error.http_status == 400:  # noqa: PLR2004
         word = "invalid_request"
-    return OAuthError(word, error.code, error.message, error.next_step)
+    return OAuthError(word, error.code, *outward(error))
 
 
 def _whole(parameters: Mapping[str, str], name: str) -> int | None:
