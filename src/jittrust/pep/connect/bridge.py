@@ -219,6 +219,7 @@ class ConnectBridge:
             try:
                 answer = await sending.answer()
                 if session is not None and _is_gone(answer):
+                    sending.close()  # its lane is needed
                     await self._join_again(session)
                     continue
                 reply = await self._reply(message, sending, answer, session)
@@ -246,6 +247,7 @@ class ConnectBridge:
             failures += 1
             answer.close()
             if last_id and session is not None:
+                sending.close()  # its lane is needed
                 return await self._resumed(message, session, last_id)
             if message.method == "subscriptions/listen":
                 await asyncio.sleep(delay(failures, self._machine.draw(), first=0.5, most=_STREAM_WAIT))
@@ -385,6 +387,7 @@ class ConnectBridge:
             try:
                 answer = await sending.answer()
                 if _is_gone(answer):
+                    sending.close()  # its lane is needed
                     await self._join_again(session)
                     return
                 if answer.stream is None:
