@@ -9,8 +9,12 @@ The first block, which only we sign, says `grant`, `jkt`, `audience` and `expire
 | `arg("path", "/tmp/a")` | every argument that is text |
 | `time(2026-11-24T12:00:00Z)` | now |
 
-A check must find what it asks for: an argument that is no text fails every check on it. `reject if` is not taken, because it would pass for what it
-does not see. Datalog is evaluated within limits of time and facts; what goes over them is forbidden.
+A further block holds checks and nothing else (`check if`, `check all`), and what they ask for must be there: an argument that is no text, or longer
+than `LONGEST_ARGUMENT`, fails every check on it. `reject if` is not taken, because it would pass for what it does not see.
+
+The library's own limits are looked at between two steps of an evaluation, not inside one, so a holder could make one step last for minutes. What
+makes that possible is refused by its spelling: facts and rules of a holder's own, `arg($any, …)` (it would match every argument, and two of them every
+pair), closures, patterns, joined texts. Then every condition matches one fact at most, and time is linear in the length of the token.
 """
 
 from __future__ import annotations
@@ -31,8 +35,13 @@ from jittrust.ports.attenuation import Attenuated, Attenuation
 MOST_BYTES = 8192
 """Longest token, as for every other access token: what common servers take in a header field."""
 MOST_BLOCKS = 16
+MOST_CONDITIONS = 4096
+"""Longest text of all further blocks together, in characters."""
+LONGEST_ARGUMENT = 4096
+"""Longest argument that a condition sees, in characters."""
+MOST_ARGUMENTS = 256
 MOST_FACTS = 500
-MOST_ROUNDS = 50
+MOST_ROUNDS = 10
 MOST_TIME = timedelta(milliseconds=20)
 _REMEMBERED = 512
 _LATEST = 2**53
@@ -44,7 +53,9 @@ _FIRST = re.compile(
     r"expires\((?P<expires>[0-9]{1,16})\);\n"
 )
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+={0,2}")
-_REJECTS = re.compile(r"^\s*reject\b", re.MULTILINE)
+# Both look at what the library prints, where texts are not escaped: what they let through is the safe kind whatever stands in a text.
+_CHECKS = re.compile(r"(?:check (?:if|all) [^\n]+;\n)+")
+_COSTLY = re.compile(r"\barg\((?!\")|->|\bmatches\(| \+ |\bextern\b|\btrusting\b")
 
 
 def attenuation_of(key: bytes) -> Attenuation | None:
@@ -74,6 +85,11 @@ class BiscuitAttenuation:
         self._root = self._library.KeyPair.from_private_key(self._key).public_key
         self._known: OrderedDict[str, tuple[Attenuated, Any]] = OrderedDict()
 
+    @property
+    def public_key(self) -> bytes:
+        """The root's public Ed25519 key, 32 bytes: holders whose library wants to verify a token before it adds a block need it."""
+        return bytes(self._root.to_bytes())
+
     def mint(self, first: Attenuated) -> str:
         """See `Attenuation.mint`. Raises BadInputError: code `bad_value`: a text that a first block does not hold."""
         parameters = {
@@ -99,12 +115,18 @@ class BiscuitAttenuation:
             return error.message
         if now >= first.expires:
             return "the token has expired"
+        arguments = {name[4:]: value for name, value in facts.items() if name.startswith("arg:")}
+        if len(arguments) > MOST_ARGUMENTS:
+            return f"it has more than {MOST_ARGUMENTS} arguments"
         told = [
-            self._library.Fact("arg({name}, {value})", {"name": name[4:], "value": value})
-            if name.startswith("arg:")
-            else self._library.Fact(f"{name}({{value}})", {"value": value})
-            for name, value in facts.items()
-            if name.startswith("arg:") or name in ("action", "tool", "server")
+            self._library.Fact("arg({name}, {value})", {"name": name, "value": value})
+            for name, value in arguments.items()
+            if len(value) <= LONGEST_ARGUMENT
+        ]
+        told += [
+            self._library.Fact(f"{name}({{value}})", {"value": facts[name]})
+            for name in ("action", "tool", "server")
+            if name in facts
         ]
         told.append(self._library.Fact("time({now})", {"now": datetime.fromtimestamp(float(now), UTC)}))
         try:
@@ -136,8 +158,12 @@ class BiscuitAttenuation:
         found = _FIRST.fullmatch(sources[0])
         if found is None or int(found["expires"]) >= _LATEST:
             raise _invalid("its first block is not one of this broker's")
-        if any(_REJECTS.search(source) for source in sources[1:]):
-            raise _invalid("`reject if` is not taken: say what must hold, with `check if`")
+        if sum(map(len, sources[1:])) > MOST_CONDITIONS:
+            raise _invalid(f"its conditions have more than {MOST_CONDITIONS} characters")
+        if not all(_CHECKS.fullmatch(source) for source in sources[1:]):
+            raise _invalid("its further blocks may hold `check if` and `check all` only, each on one line")
+        if any(_COSTLY.search(source) for source in sources[1:]):
+            raise _invalid("a condition names no argument, joins texts, or has a pattern or a closure")
         first = Attenuated(found["grant"], found["jkt"], found["audience"], Instant(int(found["expires"])))
         self._known[token] = (first, biscuit)
         if len(self._known) > _REMEMBERED:
