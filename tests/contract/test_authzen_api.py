@@ -176,6 +176,30 @@ async def test_an_agent_without_a_mission_is_refused(api: Deciding) -> None:
     assert told["context"]["reason"] == "mission_unknown"
 
 
+async def test_a_mission_is_judged_for_the_agents_it_has_and_for_nobody_else(api: Deciding) -> None:
+    agent = await key_holder(api.world)
+    mission = agent.grant.grant.mission
+
+    mine = await api.told("evaluation", asking("read_file", PLAN, mission=mission))
+    other = await api.told("evaluation", asking("read_file", PLAN, agent="mallory", mission=mission))
+    none = await api.told("evaluation", asking("read_file", PLAN, mission="m-none"))
+
+    assert mine["decision"] is True
+    assert (other["decision"], other["context"]["reason"]) == (False, "mission_unknown")
+    assert (none["decision"], none["context"]["reason"]) == (False, "mission_unknown")
+
+
+async def test_an_agent_of_a_person_s_own_gate_is_judged_before_its_first_call() -> None:
+    made = await world()
+    await made.join()
+    await made.start(allowing("read_file"))
+    async with deciding(made) as found:
+        told = await found.told("evaluation", asking("read_file", PLAN, agent="coder@ada"))
+
+    assert told["decision"] is True
+    assert made.broker.state.grants == {}
+
+
 async def test_a_flagged_agent_is_let_through_with_a_notification(api: Deciding) -> None:
     agent = await key_holder(api.world)
     await api.world.stand(agent.grant.grant.mission, 60.0, SessionState.FLAGGED)

@@ -48,7 +48,7 @@ class SearchBook:
         await self._state.refresh()
         if mission:
             found = self._state.missions.get(mission)
-            if found is None:
+            if found is None or mission not in self._names_of(ask.subject.id):
                 raise NotFoundError("mission_unknown", f"There is no mission {mission}.", "jittrust mission list")
             return self._judge(ask, found)
         verdicts = [self._judge(ask, one) for one in self.missions_of(ask.subject.id)]
@@ -144,14 +144,17 @@ class SearchBook:
 
     def missions_of(self, agent: str) -> Sequence[Mission]:
         """The agent's missions that are in force, newest first."""
-        self._look()
-        names = dict(self._missions_of.get(agent, {}))
-        persons = {agent.rpartition("@")[2]} if "@" in agent else set()
-        persons |= {joined.said.person for joined in self._state.attachments.values() if joined.said.agent == agent}
-        names |= {current.id: None for person in persons if (current := self._state.current(person)) is not None}
-        found = (self._state.missions[name] for name in names if name in self._state.missions)
+        found = (self._state.missions[name] for name in self._names_of(agent) if name in self._state.missions)
         live = [mission for mission in found if self._in_force(mission)]
         return sorted(live, key=lambda mission: (mission.created, mission.id), reverse=True)
+
+    def _names_of(self, agent: str) -> set[str]:
+        """Every mission that the agent has ever held a grant of, and those whose own enforcement points it comes through."""
+        self._look()
+        persons = {agent.rpartition("@")[2]} if "@" in agent else set()
+        persons |= {joined.said.person for joined in self._state.attachments.values() if joined.said.agent == agent}
+        current = {mission.id for person in persons if (mission := self._state.current(person)) is not None}
+        return current.union(self._missions_of.get(agent, ()))
 
     def _agents(self) -> set[str]:
         self._look()

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from jittrust.api.authzen.evaluation import BEHIND_BROKER, canonical
-from jittrust.core.errors import BadInputError, RefusedError, UnavailableError
+from jittrust.core.errors import BadInputError, RefusedError
 from jittrust.core.model import Json
 
 MAPPING: Final = "x-authzen-mapping"
@@ -89,8 +89,8 @@ def request_of(
 
     Raises:
         MappingFaultError: code `mapping_bad`.
-        RefusedError: code `method_unknown`: refused, whatever it is.
-        UnavailableError: code `cel_missing`: a declared mapping, and the extra `authzen-mcp` is not installed.
+        RefusedError: refused, whatever it is: code `method_unknown`; `cel_missing`: a mapping is declared, and the extra `authzen-mcp` is not
+            installed.
     """
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject:
@@ -255,7 +255,7 @@ class _Template:
             raise MappingFaultError(f"A mapping has more than {MOST_EXPRESSIONS} expressions.")
         try:
             values = _compiled(expression).eval(data=self._seen).plain_value()
-        except MappingFaultError:
+        except (MappingFaultError, RefusedError):
             raise
         except Exception as error:  # noqa: BLE001 - the library's own errors have no common base
             raise MappingFaultError(f"{path}: {str(error)[:200]}") from None
@@ -276,7 +276,8 @@ def _environment() -> Callable[[str], Any]:
         from cel_expr_python import cel  # type: ignore[import-untyped]  # noqa: PLC0415 - loaded on first use
         from cel_expr_python.ext import ext_optional  # type: ignore[import-untyped]  # noqa: PLC0415
     except ImportError:
-        raise UnavailableError(
+        # Refused, not failed: a server that declares a mapping must not take the decision point away.
+        raise RefusedError(
             "cel_missing",
             "A server declares a mapping, and there is no CEL to read it with.",
             "uv pip install 'jittrust[authzen-mcp]'",
