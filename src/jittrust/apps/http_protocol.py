@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _ssl
 import asyncio
 import ssl
+import sys
 from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -14,6 +16,16 @@ HEAD_BYTES = 64 * 1024
 """Longest request line and headers together. A token has at most 8 KiB, a proof 4 KiB, and each header of a stock client less than that."""
 HEAD_SECONDS = 15.0
 """By when the whole head must be there, counted from the connection or from the first byte of a further request."""
+
+
+def client_chain(tls: ssl.SSLObject) -> tuple[bytes, ...]:
+    """The certificates that the other side showed, DER, leaf first, as the handshake verified them; empty when it showed none."""
+    if tls.getpeercert(binary_form=True) is None:
+        return ()
+    if sys.version_info >= (3, 13):
+        return tuple(tls.get_verified_chain())
+    # Before 3.13 the method is there and has no public name.
+    return tuple(one.public_bytes(_ssl.ENCODING_DER) for one in tls._sslobj.get_verified_chain())  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -31,10 +43,8 @@ class BoundedHttp(HttpToolsProtocol):
         """Called by the transport: a caller has connected."""
         super().connection_made(transport)
         tls = transport.get_extra_info("ssl_object")
-        shown = None if tls is None else tls.getpeercert(binary_form=True)
-        if shown is not None:
-            # Only the leaf: what the caller sent above it is not told to us by this version of Python.
-            self._client_certificate = (ssl.DER_cert_to_PEM_cert(shown),)
+        if tls is not None:
+            self._client_certificate = tuple(map(ssl.DER_cert_to_PEM_cert, client_chain(tls)))
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:

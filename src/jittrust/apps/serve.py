@@ -284,13 +284,14 @@ async def opened(
             await local.open(wire.socket_path(state))
             stack.push_async_callback(local.close)
             workload = await stack.enter_async_context(identity_faces(wired, settings))
-            tokens = TokenSource(wired.issuer, wired.token_keys, wired.clock)
+            tokens = TokenSource(wired.issuer, wired.token_keys, wired.clock, wired.attenuation)
             mcp = McpEndpoint(
                 wired.driving,
                 tokens,
                 person(),
                 servers,
                 known,
+                origins=settings.listen.allowed_origins,
                 limits=HttpLimits(body_bytes=settings.listen.max_message_bytes, sessions=settings.listen.max_sessions),
                 gate=GateSettings(
                     "",

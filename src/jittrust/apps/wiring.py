@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from nacl.signing import SigningKey
 
+from jittrust.adapters.biscuit.attenuation import attenuation_of
 from jittrust.adapters.cedar.policy import PolicyChange, ReloadablePolicy
 from jittrust.adapters.files.fence import FileFence
 from jittrust.adapters.files.key_store import FileKeyStore
@@ -45,6 +46,7 @@ from jittrust.core.ledger.checkpoint import LedgerSigner
 from jittrust.core.rules import GrantRules, Rules
 from jittrust.core.secret import Secret
 from jittrust.core.units import Instant
+from jittrust.ports.attenuation import Attenuation
 from jittrust.ports.driving import Driving, InProcess
 from jittrust.ports.key_store import KeyStore
 
@@ -74,6 +76,7 @@ class Wired:
         own_document: what its bundle endpoint presents now.
         observe: verdicts are recorded, nothing is stopped.
         reload_policy: reads the policy file again; what is in force stays when it is broken.
+        attenuation: tokens that their holders narrow; None without the extra `biscuit`.
     """
 
     driving: Driving
@@ -88,6 +91,7 @@ class Wired:
     own_document: Callable[[], Awaitable[OwnDocument]]
     observe: bool
     reload_policy: Callable[[], PolicyChange]
+    attenuation: Attenuation | None
 
 
 def rules_of(settings: Settings | None) -> Rules:
@@ -243,6 +247,7 @@ async def open_broker(
                 new_id=new_name,
             )
             observe = bool(settings and settings.policy.observe)
+            attenuation = attenuation_of(keys.passes.reveal())
             oauth = OAuthParts(
                 issuer=issuer,
                 origin=web_origin,
@@ -255,6 +260,7 @@ async def open_broker(
                 clock=clock,
                 new_id=new_name,
                 documents=HttpsClientDocuments(clock),
+                attenuation=attenuation,
                 registration=bool(settings and settings.oauth.registration),
             )
             broker = await Broker.open(
@@ -286,6 +292,7 @@ async def open_broker(
                     broker.own.newest,
                     observe,
                     policy.reload,
+                    attenuation,
                 )
         finally:
             await store.close()
