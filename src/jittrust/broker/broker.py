@@ -200,6 +200,7 @@ class Broker:
             consents=consents,
             tokens=StatusBook(state, clients, grants, renewals, oauth),
             access_requests=AccessRequestBook(state, searches, rules, clock, new_id),
+            gateway=transactions,
         )
         return cls(
             driving, inner, state, store, (authorities, federation, people), OwnDocuments(state, authorities, identity)

@@ -14,6 +14,7 @@ from jittrust.ports.decision_point import DecisionPoint
 from jittrust.ports.directory import Directory
 from jittrust.ports.enrolment import Enrolment
 from jittrust.ports.federation import Federation
+from jittrust.ports.gateway_tokens import GatewayTokens
 from jittrust.ports.grants import Grants
 from jittrust.ports.identities import Identities
 from jittrust.ports.issuance import Issuance
@@ -60,3 +61,4 @@ class InProcess:
     consents: Consents
     tokens: TokenStatus
     access_requests: AccessRequests
+    gateway: GatewayTokens

@@ -10,12 +10,15 @@ from jittrust.broker.oauth.live import grant_standing, live_token
 from jittrust.broker.oauth.parts import OAuthParts
 from jittrust.broker.record import milliseconds
 from jittrust.broker.state import State
+from jittrust.core.errors import RefusedError
 from jittrust.core.grant import wire
 from jittrust.core.grant.claims import InvalidTokenError
+from jittrust.core.grant.grant import Grant
 from jittrust.core.grant.statement import intent_digest
 from jittrust.core.identity.spiffe_id import TrustDomain
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.reading import goal_code
+from jittrust.core.model import Json
 from jittrust.core.oauth.error import OAuthError
 from jittrust.core.oauth.status_list import TokenStanding
 from jittrust.core.oauth.transaction import (
@@ -34,6 +37,8 @@ from jittrust.core.oauth.transaction import (
 from jittrust.core.units import Instant
 from jittrust.ports.authorization_server import TokenAnswer
 
+GATEWAY = "gateway"
+"""What a transaction token of the broker's own gateway names as the workload that asked (`req_wl`)."""
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
 _TAKEN = frozenset(
     (
@@ -94,6 +99,27 @@ class TransactionBook:
                 "subject_token_type",
                 f"subject_token_type is {ACCESS_TOKEN_TYPE} or {TRANSACTION_TYPE}",
             )
+        what = "transaction_replaced" if kind == TRANSACTION_TYPE else "transaction_issued"
+        token = await self._minted(claims, what, who.agent, f"client:{who.client.id}", now)
+        return TokenAnswer(
+            {
+                "access_token": token,
+                "issued_token_type": TRANSACTION_TYPE,
+                "token_type": "N_A",
+                "expires_in": claims.expires - int(now),
+            }
+        )
+
+    async def transaction(self, grant: str, server: str) -> str:
+        """See `ports.gateway_tokens`."""
+        now = self._parts.clock()
+        held = self._state.grants.get(grant)
+        if held is None or grant_standing(self._state, held, now) is not TokenStanding.VALID:
+            raise RefusedError("grant_not_active", "The grant takes no calls any more.")
+        claims = self._claims(held, int(held.expires), None, GATEWAY, now, {}, {}, server)
+        return await self._minted(claims, "transaction_issued", GATEWAY, "gateway", now)
+
+    async def _minted(self, claims: TransactionClaims, what: str, workload: str, by: str, now: Instant) -> str:
         token = mint_transaction(claims, self._parts.kid, self._parts.sign)
         if len(token) > MOST_BYTES:
             raise OAuthError(
@@ -105,25 +131,18 @@ class TransactionBook:
                 {
                     "kind": "oauth",
                     "at": milliseconds(now),
-                    "what": "transaction_replaced" if kind == TRANSACTION_TYPE else "transaction_issued",
+                    "what": what,
                     "mission": claims.transaction,
                     "grant": claims.grant,
-                    "workload": who.agent,
+                    "workload": workload,
                     "scope": list(claims.scope),
                     "expires": milliseconds(Instant(claims.expires)),
-                    "by": f"client:{who.client.id}",
+                    "by": by,
                     "why": "",
                 }
             ],
         )
-        return TokenAnswer(
-            {
-                "access_token": token,
-                "issued_token_type": TRANSACTION_TYPE,
-                "token_type": "N_A",
-                "expires_in": claims.expires - int(now),
-            }
-        )
+        return token
 
     def _first(
         self, parameters: Mapping[str, str], scope: tuple[str, ...] | None, workload: str, now: Instant
@@ -131,17 +150,32 @@ class TransactionBook:
         live = live_token(self._state, self._parts, parameters.get("subject_token", ""))
         if live is None:
             raise _dead()
-        grant, mission = live.grant, live.mission
+        details = read_context(parameters.get("request_details", ""), "request_details")
+        context = {"details": details} if details else {}
+        environment = read_context(parameters.get("request_context", ""), "request_context")
+        return self._claims(live.grant, live.claims.expires, scope, workload, now, context, environment)
+
+    def _claims(
+        self,
+        grant: Grant,
+        ends: int,
+        scope: tuple[str, ...] | None,
+        workload: str,
+        now: Instant,
+        context: Mapping[str, Json],
+        environment: Mapping[str, Json],
+        server: str = "",
+    ) -> TransactionClaims:
+        mission = self._state.missions[grant.mission]
         within = grant.authority if grant.authority is not None else mission.authority
-        mine = f"{grant.server}/" if grant.server else ""
+        mine = f"{grant.server or server}/" if grant.server or server else ""
         code = goal_code(read_goal(mission.goal))
         most = scope_of(tuple(entry.tool for entry in within.approved if entry.tool.startswith(mine)), code)
         if not most:
             raise OAuthError(
                 "invalid_scope", "scope_empty", "The grant allows nothing that a transaction could be for."
             )
-        details = read_context(parameters.get("request_details", ""), "request_details")
-        expires = min(live.claims.expires, int(now + LIFE))
+        expires = min(ends, int(now + LIFE))
         if expires <= int(now):
             raise _dead()
         return TransactionClaims(
@@ -157,11 +191,11 @@ class TransactionBook:
                 "agent": grant.agent,
                 wire.INTENT: intent_digest(mission),
                 wire.INTENT_CODE: code,
-                **({"details": details} if details else {}),
+                **context,
             },
             issued=int(now),
             expires=expires,
-            environment=read_context(parameters.get("request_context", ""), "request_context"),
+            environment=environment,
         )
 
     def _next(

@@ -38,8 +38,10 @@ class Channel(Protocol):
 class HttpChannel:
     """A session of an HTTP server; its session id stays here."""
 
-    def __init__(self, server: HttpServer, upstreams: HttpUpstreams) -> None:
+    def __init__(self, server: HttpServer, upstreams: HttpUpstreams, grant: str = "") -> None:
+        """`grant`: id of the grant that calls go under; a server's token may be got for it alone."""
         self._server = server
+        self._grant = grant
         self._upstreams = upstreams
         self._session = ""
         self._version = ""
@@ -47,7 +49,7 @@ class HttpChannel:
 
     async def post(self, message: Message, raw: bytes, headers: Headers) -> UpstreamReply:
         """See `Channel.post`."""
-        reply = await self._upstreams.send(self._server, "POST", headers, raw, self._session)
+        reply = await self._upstreams.send(self._server, "POST", headers, raw, self._session, self._grant)
         if message.method == "initialize" and reply.session:
             self._session = reply.session
         return reply
@@ -58,7 +60,7 @@ class HttpChannel:
 
     async def listen(self, headers: Headers) -> UpstreamReply:
         """See `Channel.listen`."""
-        return await self._upstreams.send(self._server, "GET", headers, None, self._session)
+        return await self._upstreams.send(self._server, "GET", headers, None, self._session, self._grant)
 
     async def ask(self, method: str, params: Mapping[str, Json], timeout: float) -> Message:
         """See `gate.UpstreamFace`."""
@@ -81,7 +83,7 @@ class HttpChannel:
             ) from None
 
     async def _asked(self, message: Message, headers: Headers) -> Message:
-        reply = await self._upstreams.send(self._server, "POST", headers, message.raw, self._session)
+        reply = await self._upstreams.send(self._server, "POST", headers, message.raw, self._session, self._grant)
         try:
             if reply.events is None:
                 return read_message(reply.body or b"", allow_nul=True)
@@ -108,7 +110,7 @@ class HttpChannel:
             headers = [(b"mcp-protocol-version", self._version.encode("ascii", "replace"))]
         try:
             async with asyncio.timeout(5.0):
-                reply = await self._upstreams.send(self._server, "DELETE", headers, None, session)
+                reply = await self._upstreams.send(self._server, "DELETE", headers, None, session, self._grant)
                 await reply.close()
         except (UnavailableError, TimeoutError):
             return 502

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -18,7 +18,9 @@ import aiohttp
 
 from jittrust.core.errors import BadInputError, UnavailableError
 from jittrust.pep.asgi import Headers
-from jittrust.pep.mcp.sse import EventCutter, ServerEvent
+from jittrust.pep.mcp.sse import EventCutter, ServerEvent, read_event
+from jittrust.pep.mcp.upstream_auth import UpstreamAuth, UpstreamTokens, redacted
+from jittrust.ports.gateway_tokens import GatewayTokens
 
 MAX_ANSWER = 32 * 1024 * 1024
 """Most bytes of one answer, or of one event of a stream."""
@@ -32,6 +34,8 @@ _FORWARDED = frozenset(
     }
 )  # fmt: skip
 _REDIRECTION = 3
+_UNAUTHORISED = 401
+_LIKE_A_SECRET = 16  # characters; a shorter header (a version, a name) may well stand in an answer
 _FORWARDED_PREFIX = b"mcp-param-"
 # What an upstream's answer may carry back.
 _RETURNED = frozenset({"allow", "content-type", "mcp-protocol-version", "retry-after", "x-accel-buffering"})
@@ -52,12 +56,14 @@ class HttpServer:
         url: its endpoint, `http` or `https`.
         headers: sent with every request: the broker's own credential for it. A secret.
         silence: seconds without a byte after which a call counts as never answered.
+        auth: where the token for it comes from; None = its headers are all it wants.
     """
 
     name: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     silence: float = 300.0
+    auth: UpstreamAuth | None = None
 
     def __post_init__(self) -> None:
         """Refuse an address that is not HTTP.
@@ -106,7 +112,9 @@ def forwarded(headers: Headers) -> list[tuple[str, str]]:
 class HttpUpstreams:
     """The pooled client to every HTTP upstream. Use it as an async context manager."""
 
-    def __init__(self, *, connect_seconds: float = 10.0) -> None:
+    def __init__(self, gateway: GatewayTokens | None = None, *, connect_seconds: float = 10.0) -> None:
+        """`gateway`: what is shown where a server's token is got by token exchange."""
+        self._tokens = UpstreamTokens(gateway)
         self._connect_seconds = connect_seconds
         self._session: aiohttp.ClientSession | None = None
 
@@ -129,7 +137,13 @@ class HttpUpstreams:
             self._session = None
 
     async def send(
-        self, server: HttpServer, method: str, headers: Headers, body: bytes | None = None, session: str = ""
+        self,
+        server: HttpServer,
+        method: str,
+        headers: Headers,
+        body: bytes | None = None,
+        session: str = "",
+        grant: str = "",
     ) -> UpstreamReply:
         """Send one request and return as soon as the answer begins.
 
@@ -139,8 +153,10 @@ class HttpUpstreams:
             headers: the caller's, filtered here.
             body: the exact bytes that were judged.
             session: the upstream's session id, when there is one.
+            grant: id of the grant that this goes under.
 
         Raises:
+            UpstreamCredentialError: code `upstream_credential_missing`: nothing was sent.
             UpstreamFailedError: code `upstream_unreachable` (nothing was sent or no answer began), `upstream_redirects`, `upstream_encoded`,
                 `upstream_too_large`, `upstream_broke_off`.
         """
@@ -154,11 +170,30 @@ class HttpUpstreams:
         ]
         if session:
             out.append(("mcp-session-id", session))
+        if server.auth is None:
+            return await self._send(self._session, server, method, out, body)
+        token = await self._tokens.token(self._session, server.name, server.auth, grant)
+        reply = await self._send(self._session, server, method, [*out, ("authorization", f"Bearer {token}")], body)
+        if reply.status != _UNAUTHORISED:
+            return reply
+        # It was not let in, so it did nothing: once more with a new token.
+        await reply.close()
+        token = await self._tokens.token(self._session, server.name, server.auth, grant, refused=token)
+        return await self._send(self._session, server, method, [*out, ("authorization", f"Bearer {token}")], body)
+
+    async def _send(
+        self,
+        http: aiohttp.ClientSession,
+        server: HttpServer,
+        method: str,
+        out: list[tuple[str, str]],
+        body: bytes | None,
+    ) -> UpstreamReply:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=self._connect_seconds, sock_read=None if method == "GET" else server.silence
         )
         try:
-            response = await self._session.request(
+            response = await http.request(
                 method, server.url, data=body, headers=out, timeout=timeout, allow_redirects=False
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -170,6 +205,12 @@ class HttpUpstreams:
         except BaseException:
             response.close()
             raise
+
+    def _secrets(self, server: HttpServer) -> list[str]:
+        """The broker's credentials for a server, which must not come back from it."""
+        parts = [part for value in server.headers.values() for part in {value, value.rpartition(" ")[2]}]
+        own = [part for part in parts if len(part) >= _LIKE_A_SECRET]
+        return own if server.auth is None else own + self._tokens.secrets(server.name, server.auth)
 
     async def _begin(self, server: HttpServer, response: aiohttp.ClientResponse) -> UpstreamReply:
         if response.status // 100 == _REDIRECTION:
@@ -186,9 +227,9 @@ class HttpUpstreams:
         reply = UpstreamReply(response.status, headers, media, session=response.headers.get("mcp-session-id", ""))
         reply._response = response  # noqa: SLF001 - made two lines above
         if media == "text/event-stream":
-            reply.events = _events(server, response)
+            reply.events = _events(server, response, self._secrets)
             return reply
-        reply.body = await _whole(server, response)
+        reply.body = redacted(await _whole(server, response), self._secrets(server))
         response.release()
         return reply
 
@@ -211,12 +252,15 @@ async def _whole(server: HttpServer, response: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
-async def _events(server: HttpServer, response: aiohttp.ClientResponse) -> AsyncIterator[ServerEvent]:
+async def _events(
+    server: HttpServer, response: aiohttp.ClientResponse, secrets_of: Callable[[HttpServer], list[str]]
+) -> AsyncIterator[ServerEvent]:
     cutter = EventCutter(MAX_ANSWER)
     try:
         async for part in response.content.iter_any():
             for event in cutter.feed(part):
-                yield event
+                raw = redacted(event.raw, secrets_of(server))
+                yield event if raw == event.raw else read_event(raw)
     except BadInputError as error:
         raise UpstreamFailedError("upstream_too_large", f"the server {server.name}: {error.message}") from None
     except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
