@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import contextlib
 import gc
 import inspect
 import json
@@ -25,18 +26,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from joserfc.jwk import ECKey
+from tests.attack.test_token_attacks import ATTACKS, KEYS, RULES
 from tests.oauthing import CREDENTIALS, TOKEN, KeyClient, OAuthWorld, key, oauth_world, working
 
 from jittrust.broker.oauth.clients import CONNECT
 from jittrust.core.errors import JitError
 from jittrust.core.grant import passes
 from jittrust.core.grant.grant import PassBinding
+from jittrust.core.grant.present import check_presentation
 from jittrust.core.oauth.renewal import Renewal
+from jittrust.core.units import Instant
 from jittrust.ports.authorization_server import ClientProof
 from jittrust.ports.grants import NewGrant
 
 BOUND: Final = 4.5
 Once = Callable[[], object]
+_LONG: Final = 0.05  # seconds
 
 
 def welch(first: Sequence[float], second: Sequence[float]) -> float:
@@ -151,6 +156,22 @@ async def pairs(there: OAuthWorld) -> dict[str, tuple[bool, Once, Once]]:
     }
 
 
+def refusals() -> dict[str, Any]:
+    """How long the refusal of each attack on tokens and proofs takes, in processor time."""
+    took: list[float] = []
+    for attack in ATTACKS:
+        request = attack.request()
+        began = time.process_time()
+        with contextlib.suppress(JitError):
+            check_presentation(request, KEYS, RULES, Instant(attack.now))
+        took.append(time.process_time() - began)
+    return {
+        "attacks": len(took),
+        "over_50_ms": sum(one > _LONG for one in took),
+        "slowest_ms": round(max(took) * 1000, 2),
+    }
+
+
 async def measured(samples: int) -> dict[str, Any]:
     """One object: each pair's |t|, and whether it may be told apart."""
     there = await oauth_world()
@@ -171,6 +192,7 @@ async def measured(samples: int) -> dict[str, Any]:
         "bound": BOUND,
         "samples": [samples, samples],
         "pairs": rows,
+        "refusals": refusals(),
         "passed": all(row["passed"] for row in rows.values()),
     }
 

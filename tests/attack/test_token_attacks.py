@@ -32,6 +32,7 @@ from jittrust.core.grant.present import (
 )
 from jittrust.core.grant.proof import Ed25519Signer, Es256Signer, ProofSigner
 from jittrust.core.units import Instant
+from jittrust.verify import RequireGrant, Verifier
 
 URL = "https://broker.example/mcp/files"
 RULES = PresentationRules(TokenRules("https://broker.example", URL))
@@ -715,6 +716,63 @@ def test_a_plain_proof_is_taken_at_the_token_endpoint_and_names_its_key(signer: 
 def test_a_proof_without_a_token_is_good_for_a_minute(away: int) -> None:
     with pytest.raises(InvalidProofError):
         check_key_proof(proof(), "POST", URL, Instant(NOW + away))
+
+
+def verifier_at(now: float) -> Verifier:
+    """A service of somebody else that takes our tokens."""
+    return Verifier("https://broker.example", URL, KEYS, clock=lambda: now)
+
+
+def header_pairs(request: PresentedRequest) -> list[tuple[bytes, bytes]]:
+    """Headers as a web server hands them on."""
+    return [
+        *((b"authorization", value.encode("utf-8", "surrogatepass")) for value in request.authorization),
+        *((b"dpop", value.encode("utf-8", "surrogatepass")) for value in request.proofs),
+    ]
+
+
+@with_attacks()
+def test_every_attack_is_refused_by_a_service_that_verifies_for_itself(attack: Attack) -> None:
+    request = attack.request()
+
+    with pytest.raises((InvalidTokenError, InvalidProofError)):
+        verifier_at(attack.now).check(request.method, request.url, header_pairs(request), request.body)
+
+
+@with_attacks()
+async def test_no_attack_gets_through_the_middleware_or_makes_it_fail(attack: Attack) -> None:
+    request = attack.request()
+    sent_back: list[dict[str, Any]] = []
+    reached: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        reached.append(scope["path"])
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": request.body or b"", "more_body": False}
+
+    async def send(message: Any) -> None:  # noqa: ANN401
+        sent_back.append(message)
+
+    scope = {
+        "type": "http",
+        "method": request.method,
+        "path": "/mcp/files",
+        "raw_path": b"/mcp/files",
+        "headers": header_pairs(request),
+    }
+    await RequireGrant(app, verifier_at(attack.now), "https://broker.example")(scope, receive, send)
+
+    assert reached == []
+    assert sent_back[0]["status"] == 401
+
+
+def test_the_honest_twin_gets_in_at_a_service_once() -> None:
+    request, service = sent(), verifier_at(NOW)
+
+    assert service.check("POST", URL, header_pairs(request), b"{}").claims.grant == "g-1"
+    with pytest.raises(InvalidProofError):
+        service.check("POST", URL, header_pairs(request), b"{}")
 
 
 BENIGN: dict[str, Callable[[], PresentedRequest]] = {
