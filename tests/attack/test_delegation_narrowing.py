@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from biscuit_auth import Algorithm, Biscuit, BiscuitBuilder, BlockBuilder, KeyPair, PrivateKey, PublicKey
@@ -29,7 +29,8 @@ from jittrust.ports.grants import IssuedGrant, NewGrant
 
 NOW = Instant(1_790_000_000.0)
 BISCUITS = BiscuitAttenuation(b"\1" * 32)
-ROOT = PublicKey.from_bytes(BISCUITS.public_key, Algorithm.Ed25519)
+ED25519: Any = cast("Any", Algorithm).Ed25519
+ROOT = cast("Any", PublicKey).from_bytes(BISCUITS.public_key, ED25519)
 SIGNER = Ed25519Signer.from_secret(b"\2" * 32)
 FIRST = Attenuated("g-1", SIGNER.jkt, "urn:test/mcp/srv", Instant(NOW + 300))
 CALL = {"action": "tools/call", "tool": "read_file", "server": "srv", "arg:path": "/tmp/plan.txt"}
@@ -143,7 +144,7 @@ def hostile() -> dict[str, str]:
     source = 'grant("g-1"); jkt("{}"); audience("urn:test/mcp/srv"); expires(1790000300);'.format(SIGNER.jkt)  # noqa: UP032
     ours: Any = Biscuit.from_base64(padded(BISCUITS.mint(FIRST)), ROOT)
     third = ours.third_party_request().create_block(stranger.private_key, BlockBuilder('check if tool("read_file")'))
-    signed = PrivateKey.from_bytes(b"\1" * 32, Algorithm.Ed25519)
+    signed = cast("Any", PrivateKey).from_bytes(b"\1" * 32, ED25519)
     return {
         "another root key": bare(BiscuitBuilder(source).build(stranger.private_key)),
         "a third party's block": bare(ours.append_third_party(stranger.public_key, third)),
@@ -288,7 +289,7 @@ def test_t11_a_narrowed_token_for_another_server_or_past_its_end_or_as_a_bearer_
         lambda: show(hostile()["another root key"], "p"),
     ):
         with pytest.raises(InvalidTokenError):
-            refused()
+            refused()  # type: ignore[no-untyped-call]
 
 
 async def granted() -> tuple[World, IssuedGrant]:
