@@ -272,9 +272,12 @@ class Gate:
         Never raises for a refusal. Cancelling the task cancels the call; if it had gone out it is settled as in doubt.
         """
         handled = await self._handle(message, shown, face, forward, idempotency_key)
-        if handled.decision is not None and handled.decision.passage is not Passage.FORWARD:
-            return replace(handled, next_pass=handled.decision.next_pass)
-        return handled
+        decision = handled.decision
+        if decision is None:
+            return handled
+        next_pass = handled.next_pass if decision.passage is Passage.FORWARD else decision.next_pass
+        # Last: what is kept for a re-send says nothing of gas, for it will be less by then.
+        return replace(handled, reply=jsonrpc.with_gas(handled.reply, int(decision.gas_left)), next_pass=next_pass)
 
     async def _handle(
         self, message: Message, shown: Shown | None, face: ClientFace | None, forward: Forward, idempotency_key: str

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Self, cast
@@ -36,7 +37,7 @@ from jittrust.pep.asgi import (
 from jittrust.pep.mcp import jsonrpc, translate
 from jittrust.pep.mcp.gate import GateSettings, Handled, LeaseEndedError, fresh_id
 from jittrust.pep.mcp.http_answer import JSON_TYPE, Answering
-from jittrust.pep.mcp.http_auth import PresentationCheck, TokenSource, challenge_for_pass, challenges
+from jittrust.pep.mcp.http_auth import PresentationCheck, TokenSource, challenge_for_pass, challenges, metadata_address
 from jittrust.pep.mcp.http_channel import Channel, HttpChannel
 from jittrust.pep.mcp.http_process import ProcessChannel, ProcessServer
 from jittrust.pep.mcp.http_session import CURRENT, Awaited, HttpSession, NotedDecisions, StreamFace, make_session
@@ -46,11 +47,24 @@ from jittrust.pep.mcp.jsonrpc import MalformedMessageError, Message, MessageKind
 from jittrust.pep.mcp.sse import ServerEvent, replace_data, write_event
 from jittrust.ports.decision_point import Decision, Outcome, Passage, Settled
 from jittrust.ports.driving import Driving
+from jittrust.ports.gateway_tokens import GatewayTokens
 
 _PATH = ("", "mcp", "server")
 _SESSION = b"mcp-session-id"
 _PROBLEM = ((b"content-type", PROBLEM_TYPE.encode("ascii")),)
 _RESEND = (b"jittrust-resend", b"1")
+# What a page of an allowed origin may read of an answer, and what it may send (Fetch, CORS protocol).
+_EXPOSED = (
+    b"access-control-expose-headers",
+    b"DPoP-Nonce, Jittrust-Gas, Jittrust-Resend, Mcp-Session-Id, WWW-Authenticate, Retry-After",
+)
+_FROM_PAGES = frozenset(
+    {
+        *("authorization", "dpop", "content-type", "accept", "last-event-id", "idempotency-key"),
+        *("mcp-protocol-version", "mcp-session-id", "mcp-method", "mcp-name"),
+    }
+)
+_PARAMETER = re.compile(r"mcp-param-[a-z0-9_-]{1,64}")
 # Methods that revision 2026-07-28 has no more and that would be judged by what they ask for.
 _REMOVED = frozenset({"resources/subscribe", "resources/unsubscribe", "tasks/result"})
 _ANSWERS = frozenset({MessageKind.RESULT, MessageKind.ERROR})
@@ -130,6 +144,8 @@ class McpEndpoint:
         *,
         limits: HttpLimits | None = None,
         gate: GateSettings | None = None,
+        origins: Iterable[str] = (),
+        gateway: GatewayTokens | None = None,
     ) -> None:
         """Wire it up.
 
@@ -141,13 +157,17 @@ class McpEndpoint:
             base_url: the address under which this server is known; proofs are compared with it.
             limits: how much is taken.
             gate: what gates are told besides server, person, session and grant.
+            gateway: what is shown where a server's token is got by token exchange.
+            origins: web origins whose pages may read answers and their headers; whoever is in front has refused all others.
         """
         self._driving = driving
         self._check = PresentationCheck(tokens, base_url)
+        self._base_url = base_url
+        self._origins = frozenset(origin.lower() for origin in origins)
         self._servers = servers
         self._limits = limits or HttpLimits()
         self._gate = replace(gate or GateSettings("", ""), person=person)
-        self._upstreams = HttpUpstreams()
+        self._upstreams = HttpUpstreams(gateway)
         self._sessions: dict[str, HttpSession] = {}
         self._callers: dict[tuple[str, str], asyncio.Future[HttpSession]] = {}
         self._under_way: dict[str, int] = {}
@@ -180,9 +200,11 @@ class McpEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Nothing that a caller sends ends in anything but an answer with a code."""
         answering = Answering(send)
+        answering.metadata = metadata_address(self._base_url, scope["path"])
         token = CURRENT.set(answering)
         try:
-            await self._answer(scope, receive, answering)
+            if not await self._shared(scope, answering):
+                await self._answer(scope, receive, answering)
         except ClientGoneError:
             return
         except MalformedMessageError as error:
@@ -194,6 +216,22 @@ class McpEndpoint:
         finally:
             CURRENT.reset(token)
             answering.left()
+
+    async def _shared(self, scope: Scope, answering: Answering) -> bool:
+        """Let pages of an allowed web origin read the answer, and answer the browser's own question; whether that was all."""
+        origin = one_header(scope, b"origin")
+        if origin is None or origin.decode("latin-1").lower() not in self._origins:
+            return False
+        answering.extra += [(b"access-control-allow-origin", origin), (b"vary", b"Origin"), _EXPOSED]
+        wants = one_header(scope, b"access-control-request-headers")
+        if scope["method"] != "OPTIONS" or one_header(scope, b"access-control-request-method") is None:
+            return False
+        asked = (name.strip().lower() for name in (wants or b"").decode("latin-1").split(","))
+        taken = ", ".join(name for name in asked if name in _FROM_PAGES or _PARAMETER.fullmatch(name))
+        headers = [(b"access-control-allow-methods", b"POST, GET, DELETE"), (b"access-control-max-age", b"600")]
+        headers += [(b"access-control-allow-headers", taken.encode("ascii"))] if taken else []
+        await answering.whole(204, b"", headers)
+        return True
 
     async def _answer(self, scope: Scope, receive: Receive, answering: Answering) -> None:
         server = _server_of(scope["path"])
@@ -430,7 +468,9 @@ class McpEndpoint:
     def _new_session(self, asking: _Asking, *, stateless: bool) -> HttpSession:
         server = self._servers[asking.server]
         channel: Channel = (
-            HttpChannel(server, self._upstreams) if isinstance(server, HttpServer) else ProcessChannel(server)
+            HttpChannel(server, self._upstreams, asking.shown.grant)
+            if isinstance(server, HttpServer)
+            else ProcessChannel(server)
         )
         settings = replace(self._gate, server=server.name, grant=asking.shown.grant)
         now = asyncio.get_running_loop().time()
@@ -797,7 +837,7 @@ async def _answer_turned(answering: Answering, decision: Decision, handled: Hand
             "the proof does not carry the newest pass",
             "Repeat the request with the pass in DPoP-Nonce.",
         )
-        await answering.whole(401, body, [*_PROBLEM, challenge_for_pass()])
+        await answering.whole(401, body, [*_PROBLEM, challenge_for_pass(answering.metadata)])
     elif passage is Passage.BUSY:
         wait = str(max(1, decision.retry_after)).encode("ascii")
         body = problem(429, "busy", "too many requests show one pass at once", "Wait, or open a lane.")
@@ -806,7 +846,8 @@ async def _answer_turned(answering: Answering, decision: Decision, handled: Hand
         await answering.whole(200 if decision.answer is not None else 202, handled.reply, [JSON_TYPE, _RESEND])
     elif code == AgentCode.GRANT_ENDED:
         body = problem(401, "invalid_token", "the grant has ended", decision.verdict.agent_next)
-        await answering.whole(401, body, [*_PROBLEM, *challenges(InvalidTokenError("ended", "the grant has ended"))])
+        ended = InvalidTokenError("ended", "the grant has ended")
+        await answering.whole(401, body, [*_PROBLEM, *challenges(ended, answering.metadata)])
     elif handled is not None:
         await answering.whole(200, handled.reply)
     else:
@@ -824,7 +865,7 @@ async def _answer_error(answering: Answering, error: JitError) -> None:
     if unauthenticated:
         missing = isinstance(error, InvalidTokenError) and error.detail == "no_token"
         code = "authorization_missing" if missing else error.code
-        headers += challenges(error)
+        headers += challenges(error, answering.metadata)
         # Which check failed is for people and the ledger: it would tell a thief what to mend.
         words = "an access token is wanted" if missing else "the access token or its proof is no good"
         await answering.whole(401, problem(401, code, words, "Ask for a grant: jittrust grant new."), headers)

@@ -16,7 +16,13 @@ KEEP_ALIVE_SECONDS = 15.0
 
 
 class Answering:
-    """The answer to one request. Every answer carries the newest pass and what is left of the grant, and is never stored by anybody."""
+    """The answer to one request. Every answer carries the newest pass and what is left of the grant, and is never stored by anybody.
+
+    Attributes:
+        next_pass: the pass to show next; empty when there is none to hand out.
+        extra: further headers of this answer.
+        metadata: where the resource says who gives grants for it, for a 401.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -25,6 +31,7 @@ class Answering:
         self._gas: Gas | None = None
         self._keeping: asyncio.Task[None] | None = None
         self.extra: list[tuple[bytes, bytes]] = []
+        self.metadata = ""
         self.gone = False
         self.streaming = False
         self.ended = False

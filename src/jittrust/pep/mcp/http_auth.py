@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import ssl
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ from jittrust.pep.asgi import Scope
 from jittrust.ports.attenuation import Attenuation
 
 _REMEMBERED = 4096
+# A name as servers have it: nothing of a path comes back in a header but this.
+_RESOURCE = re.compile(r"/mcp/[A-Za-z0-9._-]{1,64}")
 # The longest grant, an hour; `iat` and `exp` are whole seconds, rounded outwards.
 _LONGEST = Seconds(3602)
 K = TypeVar("K")
@@ -172,19 +175,29 @@ def _certificate(scope: Scope) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode("ascii")
 
 
-def challenges(error: JitError | None = None) -> list[tuple[bytes, bytes]]:
-    """The WWW-Authenticate headers of a 401; `error` None or a missing token: which schemes are taken (RFC 9110 §11.6.1)."""
+def challenges(error: JitError | None = None, metadata: str = "") -> list[tuple[bytes, bytes]]:
+    """The WWW-Authenticate headers of a 401; `error` None or a missing token: which schemes are taken (RFC 9110 §11.6.1).
+
+    `metadata` is the address at which the resource says who gives grants for it (RFC 9728 §5.1); empty where it says that nowhere. No `scope` is
+    named: what may be done is asked for in `authorization_details` (RFC 9396).
+    """
     name = b"www-authenticate"
     if isinstance(error, InvalidProofError):
-        return [(name, www_authenticate(wire.INVALID_PROOF).encode("ascii"))]
-    if error is None or (isinstance(error, InvalidTokenError) and error.detail == "no_token"):
-        return [(name, www_authenticate("").encode("ascii")), (name, b"Bearer")]
-    return [
-        (name, www_authenticate(wire.INVALID_TOKEN).encode("ascii")),
-        (name, f'Bearer error="{wire.INVALID_TOKEN}"'.encode("ascii")),
-    ]
+        return [(name, www_authenticate(wire.INVALID_PROOF, metadata).encode("ascii"))]
+    missing = error is None or (isinstance(error, InvalidTokenError) and error.detail == "no_token")
+    code = "" if missing else wire.INVALID_TOKEN
+    fields = [f'error="{code}"'] if code else []
+    fields += [f'resource_metadata="{metadata}"'] if metadata else []
+    bearer = " ".join(("Bearer", ", ".join(fields))).rstrip()
+    return [(name, www_authenticate(code, metadata).encode("ascii")), (name, bearer.encode("ascii"))]
 
 
-def challenge_for_pass() -> tuple[bytes, bytes]:
+def challenge_for_pass(metadata: str = "") -> tuple[bytes, bytes]:
     """The WWW-Authenticate header that asks for the newest pass (RFC 9449 §9)."""
-    return (b"www-authenticate", www_authenticate(wire.USE_NONCE).encode("ascii"))
+    return (b"www-authenticate", www_authenticate(wire.USE_NONCE, metadata).encode("ascii"))
+
+
+def metadata_address(base_url: str, path: str) -> str:
+    """Where the resource at `path` says who gives grants for it (RFC 9728 §3.1): for an MCP server its own document, else the broker's."""
+    own = path if _RESOURCE.fullmatch(path) else ""
+    return f"{base_url.rstrip('/')}/.well-known/oauth-protected-resource{own}"

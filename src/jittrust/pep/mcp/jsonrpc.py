@@ -375,6 +375,33 @@ def with_path(data: bytes, path: Sequence[str], changes: Mapping[str, bytes | No
     return data[: slot.start] + with_path(inner, path[1:], changes) + data[slot.end :]
 
 
+def with_gas(reply: bytes, left: int) -> bytes:
+    """A reply whose result says in its `_meta` what is left of the grant; every other byte as it was. Errors have no place for it."""
+    at = next((slot for slot in members(reply) if slot.name == "result"), None)
+    if at is None or reply[at.start : at.start + 1] != b"{":
+        return reply
+    name, gas = META + "gas", dump(left)
+    result = reply[at.start : at.end]
+    inner = next((slot for slot in members(result) if slot.name == "_meta"), None)
+    if inner is None:
+        result = _joined(result, b'"_meta":{' + dump(name) + b":" + gas + b"}")
+    elif result[inner.start : inner.start + 1] == b"{":
+        meta = result[inner.start : inner.end]
+        said = any(slot.name == name for slot in members(meta))
+        # What a server says under our own name is replaced.
+        meta = with_members(meta, {name: gas}) if said else _joined(meta, dump(name) + b":" + gas)
+        result = result[: inner.start] + meta + result[inner.end :]
+    else:
+        return reply
+    return reply[: at.start] + result + reply[at.end :]
+
+
+def _joined(data: bytes, member: bytes) -> bytes:
+    """The object `data` with one more member at its end."""
+    body = data[:-1]
+    return body + (b"" if body.rstrip().endswith(b"{") else b",") + member + b"}"
+
+
 def array(parts: Iterable[bytes]) -> bytes:
     """A JSON array of raw values."""
     return b"[" + b",".join(parts) + b"]"
