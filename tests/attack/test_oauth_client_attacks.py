@@ -18,7 +18,7 @@ from tests.federating import RootAuthority, served, tls_endpoint
 from tests.model.world import Clock
 from tests.oauthing import CREDENTIALS, ISSUER, TOKEN, KeyClient, OAuthWorld, error_of, oauth_world
 
-from jittrust.adapters.https.client_documents import HttpsClientDocuments, fresh_for, is_public
+from jittrust.adapters.https.client_documents import WAITING_MOST, HttpsClientDocuments, fresh_for, is_public
 from jittrust.broker.oauth.clients import REGISTERED_A_MINUTE
 from jittrust.broker.oauth.replay import ReplayMemory
 from jittrust.core.errors import JitError, RefusedError, UnavailableError
@@ -730,3 +730,27 @@ async def test_a_registration_that_is_no_small_json_object_is_refused(content: b
         answer = await web.post("/oauth/register", content=content, headers={"content-type": kind})
 
     assert error_of(answer)[:2] == (400, "invalid_client_metadata")
+
+
+@pytest.mark.usefixtures("here")
+async def test_t58_strangers_urls_hold_few_connections_and_push_out_no_client_that_is_known() -> None:
+    root, clock, asked = RootAuthority(), Clock(), list[str]()
+    answer = served(document(), JSON_TYPE)
+    async with (
+        tls_endpoint(root.leaf("docs.example"), answer, asked=asked) as port,
+        tls_endpoint(root.leaf("slow.example"), answer, seconds=0.5, asked=asked) as slow,
+    ):
+        documents, url = fetching(root, clock), f"https://docs.example:{port}/client.json"
+        await documents.fetch(url)
+        flood = await asyncio.gather(
+            *(documents.fetch(f"https://slow.example:{slow}/{n}.json") for n in range(WAITING_MOST + 200)),
+            return_exceptions=True,
+        )
+        for n in range(600):
+            with pytest.raises(JitError):
+                await documents.fetch(f"https://nothing.example:1/{n}.json")
+        before = len(asked)
+        await documents.fetch(url)
+
+    assert sum(isinstance(one, UnavailableError) for one in flood) >= 200
+    assert len(asked) == before

@@ -29,6 +29,8 @@ FAILED_SECONDS: Final = 30.0
 KEPT_MOST: Final = 500
 AT_ONCE: Final = 8
 """Most fetches under way: strangers cannot make us hold more connections than that."""
+WAITING_MOST: Final = 64
+"""Most fetches under way or waiting for their turn; who comes then is told to come again."""
 _OK: Final = 200
 _MAX_AGE: Final = re.compile(r"(?:^|,)\s*max-age=\"?([0-9]{1,9})\"?\s*(?=,|$)", re.IGNORECASE)
 _NO_KEEP: Final = re.compile(r"(?:^|,)\s*(?:no-store|no-cache|private)\s*(?:=[^,]*)?(?=,|$)", re.IGNORECASE)
@@ -68,6 +70,7 @@ class HttpsClientDocuments:
         self._may_ask = may_ask
         self._kept: OrderedDict[str, _KeptDocument] = OrderedDict()
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
 
     async def fetch(self, url: str) -> bytes:
         try:
@@ -76,8 +79,7 @@ class HttpsClientDocuments:
             raise _refused(error.message) from None
         kept = self._kept.setdefault(url, _KeptDocument())
         self._kept.move_to_end(url)
-        while len(self._kept) > KEPT_MOST:
-            self._kept.popitem(last=False)
+        self._make_room()
         # One at a time: those who come meanwhile find what the first one fetched.
         async with kept.lock:
             if self._clock() >= kept.until:
@@ -86,13 +88,24 @@ class HttpsClientDocuments:
                 raise kept.error
             return kept.body
 
+    def _make_room(self) -> None:
+        """Forget what came to nothing before what is known: strangers who name many URLs push no client out that is in use."""
+        while len(self._kept) > KEPT_MOST:
+            oldest = next((name for name, one in self._kept.items() if not one.body and not one.lock.locked()), None)
+            del self._kept[oldest if oldest is not None else next(iter(self._kept))]
+
     async def _ask(self, url: str, kept: _KeptDocument) -> None:
+        if self._waiting >= WAITING_MOST:
+            raise _unreachable("too many documents are being asked for")
+        self._waiting += 1
         try:
             async with self._turns:
                 kept.body, fresh = await self._fetched(url)
             kept.error, kept.until = None, self._clock() + fresh
         except JitError as error:
             kept.body, kept.error, kept.until = b"", error, self._clock() + FAILED_SECONDS
+        finally:
+            self._waiting -= 1
 
     async def _fetched(self, url: str) -> tuple[bytes, float]:
         from aiohttp import ClientError

@@ -114,7 +114,8 @@ class ExchangeBook:
             )
         shown = Shown(PassBinding.DPOP, parent.id, proof.nonce, proof.iat, proof.jti, proof.jkt)
         jkt = checked_thumbprint(parameters.get("dpop_jkt", ""))
-        child = self._child(parameters, parent, agent, "" if who is None else who.client.id)
+        # The child's agent is its own client: whoever asked for it may neither renew nor end it in its name.
+        child = self._child(parameters, parent, agent, "")
         said = json.dumps(
             [proof.nonce, *sorted((k, v) for k, v in parameters.items() if k not in _PASSING)], ensure_ascii=True
         )

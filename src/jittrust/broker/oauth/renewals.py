@@ -91,9 +91,8 @@ class RenewalBook:
         if known is None or known.ended:
             return
         ended = replace(known, ended=why, revision=known.revision + 1)
-        mine = {known.grant, *(g.id for g in self._gave(known))}
-        families = {g.family for g in map(self._state.grants.get, mine) if g is not None}
-        ending = [g for g in self._state.live_grants_of(known.mission) if g.family in families and g.state in _LIVE]
+        newest = self._state.grants.get(known.grant)
+        ending = self._families(known, [*self._gave(known), *([newest] if newest is not None else [])])
         await self._state.change(
             [Keep(ended), *(MoveGrant(g.id, GrantState.REVOKED) for g in ending)],
             [
@@ -111,7 +110,7 @@ class RenewalBook:
         return seq == renewal.seq - 1 and held and grant is not None and now - grant.issued <= LOST_SECONDS
 
     async def _opened(self, renewal: Renewal, number: int, who: Authenticated, jkt: str) -> IssuedGrant:
-        before, gas = self._state.grants.get(renewal.grant), self._left(renewal)
+        before, gas = self._state.grants.get(renewal.grant), self._left(renewal, number)
         mission = self._state.missions.get(renewal.mission)
         if mission is None or mission.state in ENDED:
             raise _no_good("mission_ended", "The mission is over")
@@ -148,18 +147,23 @@ class RenewalBook:
             raise _no_good("renewal_over", f"It gives no more: {known.ended}")
         if known.seq < number:
             after = replace(known, seq=number, grant=grant.id, revision=known.revision + 1)
+            # Of one chain two grants take calls at once, so that what runs under the last one may end: no more, however fast it is renewed.
+            old = [g for g in self._gave(after) if g.id != grant.id and g.request != grant_request(name, number - 1)]
+            why, by = "it was renewed twice", "policy:renewal"
+            ending = self._families(after, old)
             try:
-                record = self._record(after, "renewed", now, after.agent, "")
-                await self._state.change([Keep(after)], [record])
+                await self._state.change(
+                    [Keep(after), *(MoveGrant(g.id, GrantState.REVOKED) for g in ending)],
+                    [
+                        self._record(after, "renewed", now, after.agent, ""),
+                        *(grant_record(g, "revoked", now, why, by) for g in ending),
+                    ],
+                )
             except ConflictError as error:
                 raise as_oauth(error) from None
-            # Of one chain two grants take calls at once, so that what runs under the last one may end: no more, however fast it is renewed.
-            for old in self._gave(after):
-                if old.state in _LIVE and old.request != grant_request(name, number - 1) and old.id != grant.id:
-                    await self._grants.revoke(old.id, "it was renewed twice", "policy:renewal")
         return self._token(name, number)
 
-    def _left(self, renewal: Renewal) -> int:
+    def _left(self, renewal: Renewal, number: int) -> int:
         """Gas that the next grant may have: of one chain no more is given in a span of time than one identity gets (ADR 0036).
 
         Raises:
@@ -168,6 +172,8 @@ class RenewalBook:
         rules, now = self._parts.rules.grants, self._parts.clock()
         given = 0
         for grant in self._gave(renewal):
+            if grant.request == grant_request(renewal.id, number):
+                continue  # given already, and asked for again
             if grant.issued > now - rules.lineage_spans * rules.ttl:
                 live = grant.state in _LIVE and now < grant.expires
                 given += int(grant.gas_limit) - (0 if live else int(grant.gas_left))
@@ -180,6 +186,11 @@ class RenewalBook:
                 "Wait until some of it is older.",
             )
         return left
+
+    def _families(self, renewal: Renewal, grants: list[Grant]) -> list[Grant]:
+        """These grants and everything carved from them, as far as they have not ended."""
+        families = {g.family for g in grants}
+        return [g for g in self._state.live_grants_of(renewal.mission) if g.family in families]
 
     def _gave(self, renewal: Renewal) -> list[Grant]:
         before = f"{renewal.id}."
