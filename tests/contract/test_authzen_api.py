@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
-from tests.authzen import BASE, PEP, Deciding, application, asking, credentials, deciding, key_holder
+from tests.authzen import BASE, PEP, URL, Deciding, application, asking, credentials, deciding, key_holder
 from tests.model.world import MAIL, World, allowing, world
 
 from jittrust.api.authzen.read import MOST_EVALUATIONS
 from jittrust.core.grant.grant import PassBinding
+from jittrust.core.grant.proof import make_proof
 from jittrust.core.identity.identity import IdentityState
 from jittrust.core.model import SubjectKind
 from jittrust.core.response.session import SessionState
@@ -72,6 +74,31 @@ async def test_the_outcome_is_reported_once_and_by_the_enforcement_point_that_wa
     assert first.status_code == 200
     assert first.json()["next_pass"] == told["context"]["next_pass"]
     assert [one["settled"] for one in await api.world.records("outcome")] == ["complete"]
+
+
+@pytest.mark.parametrize("sent", [b"the body", b"another body"])
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_proof_that_speaks_of_the_body_is_held_to_it(api: Deciding, sent: bytes, *, whole: bool) -> None:
+    agent = await key_holder(api.world)
+    digest = base64.b64encode(hashlib.sha256(sent).digest()).decode()
+    told_of = {"body": base64.b64encode(sent).decode()} if whole else {"body_digest": f"sha-256=:{digest}:"}
+    proof = make_proof(
+        agent.signer,
+        method="POST",
+        url=URL,
+        iat=api.world.clock(),
+        jti="proof-of-a-body",
+        token=agent.grant.token,
+        nonce=agent.newest,
+        body=b"the body",
+    )
+    shown = {**agent.presentation(), "dpop": proof}
+
+    without = await api.told("evaluation", asking("read_file", PLAN, presentation=shown))
+    told = await api.told("evaluation", asking("read_file", PLAN, presentation={**shown, **told_of}))
+
+    assert without["decision"] is False
+    assert told["decision"] is (sent == b"the body")
 
 
 async def test_a_chain_of_uses_always_takes_the_newest_pass(api: Deciding) -> None:

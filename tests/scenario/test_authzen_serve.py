@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 import stat
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +14,15 @@ import aiohttp
 import pytest
 from tests.agent import DpopAgent, new_key
 from tests.recorder import Recorder, in_thread
+from tests.scenario.test_client_certificate import ECHO, certificate, documents, showing
 from tests.serving import Running, gateway
 
 from jittrust.core.authority.map import AuthorityEntry, EntryState
+from jittrust.core.identity.entry import RegistrationEntry
+from jittrust.core.identity.identity import Role
+from jittrust.core.model import SubjectKind
+from jittrust.core.units import Seconds
+from jittrust.ports.identities import NewIdentity
 
 ELSEWHERE = "https://gateway.example/notes"
 
@@ -116,3 +124,31 @@ def test_the_secret_of_enforcement_points_is_for_its_owner_alone(running: Runnin
 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(file.read_text("ascii").strip()) >= 40
+
+
+async def test_over_tls_a_workload_s_certificate_asks_and_an_agent_s_does_not(tmp_path: Path) -> None:
+    chain, key = certificate(tmp_path)
+    listen = {"port": 0, "tls_certificate": str(chain), "tls_key": str(key)}
+    servers = {"echo": {"command": sys.executable, "args": [str(ECHO)]}}
+    trusting = ssl.create_default_context(cafile=str(chain))
+    statuses = {}
+    with gateway(tmp_path / "g", servers, listen=listen) as there:
+        async with aiohttp.ClientSession() as http:
+            for kind in (SubjectKind.WORKLOAD, SubjectKind.AGENT):
+                async with there.person() as driving:
+                    owner = await driving.identities.enrol(
+                        NewIdentity(SubjectKind.PERSON, f"/person/{kind}", role=Role.ADMIN)
+                    )
+                    domain = owner.id.removesuffix(f"/person/{kind}")
+                    entry = RegistrationEntry("", f"{domain}/{kind}/x", kind, (), owner.id, by="root")
+                    join = await driving.enrolment.invite((await driving.enrolment.put(entry)).id, Seconds(600), "root")
+                await documents(http, there.url, trusting, join.token, tmp_path / str(kind))
+            shown = {"nobody": trusting} | {
+                str(kind): showing(trusting, tmp_path / str(kind), chain)
+                for kind in (SubjectKind.WORKLOAD, SubjectKind.AGENT)
+            }
+            for name, context in shown.items():
+                async with http.post(f"{there.url}/access/v1/evaluation", json=echo("x"), ssl=context) as answer:
+                    statuses[name] = answer.status
+
+    assert statuses == {"nobody": 401, "workload": 200, "agent": 401}

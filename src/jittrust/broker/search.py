@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -59,7 +60,7 @@ class SearchBook:
     async def subjects(self, ask: Evaluation, after: str, limit: int) -> Found:
         """See `Searches.subjects`."""
         await self._state.refresh()
-        return self._page(
+        return await self._page(
             (agent for agent in sorted(self._agents()) if agent > after),
             lambda agent: replace(ask, subject=Subject(SubjectKind.AGENT, agent)),
             limit,
@@ -70,7 +71,7 @@ class SearchBook:
         await self._state.refresh()
         # Only tools are known by name: what a server hands out as resources and prompts it names as it likes.
         known = sorted(self._state.tools) if ask.resource.type == "tool" else []
-        return self._page(
+        return await self._page(
             (tool for tool in known if tool > after),
             lambda tool: replace(ask, resource=Resource(ask.resource.type, tool)),
             limit,
@@ -82,12 +83,13 @@ class SearchBook:
         named = ACTIONS.get(ask.resource.type, ())
         return [name for name in named if self._passes(replace(ask, action=Action(name)))]
 
-    def _page(self, candidates: Iterator[str], asking: Callable[[str], Evaluation], limit: int) -> Found:
+    async def _page(self, candidates: Iterator[str], asking: Callable[[str], Evaluation], limit: int) -> Found:
         ids: list[str] = []
         judged, last = 0, ""
         for candidate in candidates:
             if len(ids) >= limit or judged >= MOST_JUDGED:
                 return Found(ids, last)
+            await asyncio.sleep(0)  # others are waiting for their decisions
             ask = asking(candidate)
             missions = self.missions_of(ask.subject.id)
             judged += max(1, len(missions))

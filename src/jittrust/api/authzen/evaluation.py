@@ -79,7 +79,7 @@ class TokenCheck:
         """What an agent showed to an enforcement point, and whose grant it is.
 
         Args:
-            presented: `authorization`, `dpop`, `method`, `url`, `body` (base64) and `x5t` of the request, as the enforcement point received it.
+            presented: `authorization`, `dpop`, `method`, `url`, `body` (base64) or `body_digest`, and `x5t` of the request, as it was received.
             server: the token must be for it, or for this broker as a whole.
 
         Raises:
@@ -97,6 +97,7 @@ class TokenCheck:
             authorization=[authorization] if authorization else [],
             proofs=[proof] if proof else [],
             body=_decoded(presented, "presentation", "body") if "body" in presented else None,
+            digest=text_in(presented, "presentation", "body_digest", 128),
         )
         bearer = authorization.partition(" ")[0].lower() == "bearer"
         before = VerifiedBefore()
