@@ -300,7 +300,6 @@ async def opened(
                     upstream_s=float(settings.upstream.start_seconds),
                     pids=(os.getpid(),),
                 ),
-                origins=settings.listen.allowed_origins,
             )
             await stack.enter_async_context(mcp)
             app = HostGuard(

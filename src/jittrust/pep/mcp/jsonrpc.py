@@ -377,27 +377,44 @@ def with_path(data: bytes, path: Sequence[str], changes: Mapping[str, bytes | No
 
 def with_gas(reply: bytes, left: int) -> bytes:
     """A reply whose result says in its `_meta` what is left of the grant; every other byte as it was. Errors have no place for it."""
-    at = next((slot for slot in members(reply) if slot.name == "result"), None)
-    if at is None or reply[at.start : at.start + 1] != b"{":
+    text = reply.decode("latin-1")
+    at = _span(text, _skip(text, 0), "result")
+    if at is None or text[at[0]] != "{":
         return reply
     name, gas = META + "gas", dump(left)
-    result = reply[at.start : at.end]
-    inner = next((slot for slot in members(result) if slot.name == "_meta"), None)
+    inner = _span(text, at[0], "_meta")
     if inner is None:
-        result = _joined(result, b'"_meta":{' + dump(name) + b":" + gas + b"}")
-    elif result[inner.start : inner.start + 1] == b"{":
-        meta = result[inner.start : inner.end]
-        said = any(slot.name == name for slot in members(meta))
-        # What a server says under our own name is replaced.
-        meta = with_members(meta, {name: gas}) if said else _joined(meta, dump(name) + b":" + gas)
-        result = result[: inner.start] + meta + result[inner.end :]
-    else:
+        end = at[1]
+        member = b'"_meta":{' + dump(name) + b":" + gas + b"}"
+        return _joined(reply[:end], member) + reply[end:]
+    if text[inner[0]] != "{":
         return reply
-    return reply[: at.start] + result + reply[at.end :]
+    start, end = inner
+    said = _span(text, start, name)
+    # What a server says under our own name is replaced.
+    return (
+        _joined(reply[:end], dump(name) + b":" + gas) + reply[end:]
+        if said is None
+        else reply[: said[0]] + gas + reply[said[1] :]
+    )
+
+
+def _span(text: str, at: int, name: str) -> tuple[int, int] | None:
+    """Where the value of a member of the object that begins at `at` lies; None when it has none of that ASCII name."""
+    at = _skip(text, at + 1)
+    while text[at] != "}":
+        found, at = scanstring(text, at + 1, True)  # noqa: FBT003 - the C function takes no keywords
+        at = _skip(text, _skip(text, at) + 1)
+        if found == name:
+            return at, _SCAN(text, at)[1]
+        at = _skip(text, _SCAN(text, at)[1])
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return None
 
 
 def _joined(data: bytes, member: bytes) -> bytes:
-    """The object `data` with one more member at its end."""
+    """`data`, which ends with an object, with one more member at the end of that object."""
     body = data[:-1]
     return body + (b"" if body.rstrip().endswith(b"{") else b",") + member + b"}"
 
