@@ -157,6 +157,19 @@ async def test_a_code_that_comes_twice_ends_the_grant_and_the_chain_it_gave() ->
     assert all(one.ended for one in here.there.broker.state.of_kind(Renewal).values())
 
 
+@pytest.mark.parametrize(
+    "more", [{"gas": "-1"}, {"authorization_details": "{}"}, {"may_act": "a a"}, {"resource": "x"}]
+)
+async def test_a_request_that_cannot_be_answered_spends_no_code(more: dict[str, str]) -> None:
+    here = await flow()
+    code = await here.code()
+
+    refused = await here.there.ask(bring(code, **more), dpop(here.there, key()))
+    answer = await here.there.ask(bring(code), dpop(here.there, key()))
+
+    assert (refused.status_code, answer.status_code) == (400, 200)
+
+
 async def test_a_code_that_was_asked_for_with_a_key_is_worth_nothing_without_it() -> None:
     here = await flow()
     code = await here.code(dpop_jkt=key().jkt)

@@ -663,15 +663,19 @@ async def test_t11_an_exchange_that_is_not_exactly_right_gives_nothing(more: dic
 async def test_giving_a_part_away_takes_a_live_pass() -> None:
     there = await oauth_world()
     await working(there)
-    _, token, _ = await parent(there)
+    _, token, live = await parent(there)
     form = exchange(token, actor_token=await there.svid("/agent/tester"), actor_token_type=JWT, dpop_jkt=key(2).jkt)
 
     without = await there.ask(form, dpop(there, key()))
     forged = await there.ask(form, dpop(there, key(), "AAAA"))
+    first = await there.ask(form, dpop(there, key(), live))
+    dead = await there.ask({**form, "gas": "10"}, dpop(there, key(), live))
 
     assert error_of(without)[2] == "pass_needed"
-    assert forged.status_code == 400
-    assert not any(g.path for g in there.broker.state.grants.values())
+    assert error_of(forged)[1] == "invalid_dpop_proof"
+    assert first.status_code == 200
+    assert error_of(dead)[1] == "invalid_dpop_proof"
+    assert sum(bool(g.path) for g in there.broker.state.grants.values()) == 1
 
 
 # ---- bounds -------------------------------------------------------------------------------------------------------------------------------------

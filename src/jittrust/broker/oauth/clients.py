@@ -102,7 +102,7 @@ class ClientBook:
                 "access_denied",
                 "registration_off",
                 "Clients do not register themselves here.",
-                "Use a Client ID Metadata Document, a SPIFFE ID, or ask the admin.",
+                "Use a Client ID Metadata Document, or the SPIFFE ID of an identity here.",
             )
         now = self._parts.clock()
         made = replace(read_metadata(metadata, self._parts.new_id("client"), ClientSource.REGISTERED), since=now)

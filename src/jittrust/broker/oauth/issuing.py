@@ -10,7 +10,7 @@ from typing import Final
 from jittrust.broker.oauth.clients import Authenticated
 from jittrust.broker.record import milliseconds
 from jittrust.core.authority.map import AuthorityMap
-from jittrust.core.errors import JitError
+from jittrust.core.errors import ConflictError, JitError, PassSupersededError, UnavailableError
 from jittrust.core.grant import wire
 from jittrust.core.grant.grant import Grant, PassBinding, Strictness
 from jittrust.core.model import Json
@@ -174,7 +174,9 @@ def as_oauth(error: JitError, otherwise: str = "access_denied") -> OAuthError:
     if isinstance(error, OAuthError):
         return error
     word = otherwise
-    if error.http_status >= 500 or error.code in {"memory_stale", "stale_revision"}:  # noqa: PLR2004
+    if isinstance(error, PassSupersededError):
+        word = "invalid_dpop_proof"
+    elif isinstance(error, UnavailableError | ConflictError):
         word = "temporarily_unavailable"
     elif error.http_status == 400:  # noqa: PLR2004
         word = "invalid_request"

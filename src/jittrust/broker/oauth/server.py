@@ -183,12 +183,14 @@ class ServerBook:
             return await self._opened(holder, self._mission_of(who.agent), kind, parameters)
         if kind == REFRESH_TOKEN:
             return await self._renewed(holder, parameters)
+        # What cannot be asked for is refused before anything is spent on it.
+        wishes = Wishes.of(parameters, self._parts.issuer)
         if kind == CIBA:
-            return await self._redeemed(
-                holder, await self._consents.poll(who, needed(parameters, "auth_req_id"), jkt), kind, parameters
-            )
-        needed(parameters, "code")
-        return await self._redeemed(holder, await self._consents.redeem(who, parameters, jkt), kind, parameters)
+            redeemed = await self._consents.poll(who, needed(parameters, "auth_req_id"))
+        else:
+            needed(parameters, "code")
+            redeemed = await self._consents.redeem(who, parameters, jkt)
+        return await self._redeemed(holder, redeemed, wishes, kind, parameters)
 
     def _holder(self, who: Authenticated, jkt: str) -> Holder:
         if who.client.strict and not jkt:
@@ -198,10 +200,10 @@ class ServerBook:
         return Holder(who, jkt)
 
     async def _redeemed(
-        self, holder: Holder, redeemed: Redeemed, kind: str, parameters: Mapping[str, str]
+        self, holder: Holder, redeemed: Redeemed, wishes: Wishes, kind: str, parameters: Mapping[str, str]
     ) -> TokenAnswer:
         """What a person said yes to, once; with the first token of a chain that renews it."""
-        asked, wishes = redeemed.request, Wishes.of(parameters, self._parts.issuer)
+        asked = redeemed.request
         mission = self._state.missions.get(asked.mission)
         if mission is None:
             raise OAuthError("invalid_grant", "mission_ended", "The mission is over.", "Ask the person again.")
