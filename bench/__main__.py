@@ -14,6 +14,8 @@ NAMES = {
     "kill": "from pulling the kill switch to the last call that went through, for each scope",
     "registry": "the registry at 10^2 to 10^6 entries, what an entry weighs, how fast a leaver is cut",
     "svid": "documents signed a second by one core, beside one signature, and with the ledger",
+    "narrowing": "generated pairs: is a part of a grant ever more than the grant?",
+    "delegation": "trees of grants spending at once, killed now and then: is the sum exact?",
     "race": "processes racing for one pass through a whole broker",
     "races": "threads racing for one pass in the store",
     "same_proof": "one proof posted thousands of times at once: one is let out",

@@ -158,8 +158,11 @@ def pattern_inside(parent: str, child: str) -> bool:
     literal = literal_of(child)
     if not literal:
         return False
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 1 << 20
     try:
-        return re2.fullmatch(parent, literal) is not None
+        return re2.compile(parent, options).fullmatch(literal) is not None
     except re2.error:
         return False
 
