@@ -25,21 +25,24 @@ from tests.contract.stores import sqlite_store
 from tests.model.world import TOOLS, World
 from tests.people import People
 
+from jittrust.broker.oauth.questions import client_told, question_digest
 from jittrust.core.approval import ApprovalKind, ApprovalState, ConfirmedBy
 from jittrust.core.authority.map import EntryState
 from jittrust.core.errors import ConflictError, RefusedError
 from jittrust.core.grant.grant import PassBinding
 from jittrust.core.grant.states import GrantState
 from jittrust.core.identity.identity import Role
+from jittrust.core.identity.person import Passkey
 from jittrust.core.mission.mission import GoalSource
 from jittrust.core.mission.states import MissionState
 from jittrust.core.model import Json
 from jittrust.core.oauth.authorize import goes_to, own_words, pkce_holds, plain_words, redirect_allowed
+from jittrust.core.oauth.client import ClientMethod, ClientSource, OAuthClient
 from jittrust.core.oauth.error import OAuthError
 from jittrust.core.oauth.renewal import Renewal
 from jittrust.core.oauth.request import AuthorizationRequest, RequestState
 from jittrust.core.units import Instant
-from jittrust.ports.commit import Keep
+from jittrust.ports.commit import Drop, Keep
 from jittrust.ports.consents import ConsentAnswer
 from jittrust.ports.grants import NewGrant
 from jittrust.ports.missions import MissionChange
@@ -194,9 +197,6 @@ async def test_the_same_request_twice_makes_one_question() -> None:
 async def test_a_pin_says_yes_while_nobody_has_a_passkey() -> None:
     here = await consenting()
     state = here.world.broker.state
-    from jittrust.core.identity.person import Passkey
-    from jittrust.ports.commit import Drop
-
     await state.change([Drop(one) for one in state.of_kind(Passkey).values()], [])
     asked = await here.shown(mission())
     assert not asked.passkey
@@ -318,9 +318,6 @@ async def test_a_back_channel_request_ends_with_a_no_or_with_its_time() -> None:
 
 async def test_a_local_user_is_asked_under_the_name_they_work_under_and_answers_with_the_pin() -> None:
     here = await consenting()
-    from jittrust.core.identity.person import Passkey
-    from jittrust.ports.commit import Drop
-
     state = here.world.broker.state
     await state.change([Drop(one) for one in state.of_kind(Passkey).values()], [])
     secret = await here.ask_elsewhere(mission(), login_hint="ada")
@@ -438,3 +435,75 @@ async def test_a_whole_consent_is_kept_in_the_database_with_its_map(tmp_path: Pa
         assert (await here.redeem(code)).entries == asked.request.entries
         with pytest.raises(OAuthError, match="person_asked"):
             await here.book.poll(who(CLIENT), elsewhere)
+
+
+async def test_a_current_mission_that_ran_out_since_it_was_shown_is_not_gone_on_with() -> None:
+    here = await consenting()
+    await here.redeem(await here.code(mission(minutes=1)))
+    here.tick(50)
+    asked = await here.shown(state="s-2")
+    here.tick(15)
+    with pytest.raises(ConflictError, match="question_moved"):
+        await here.yes(asked)
+
+
+async def test_what_a_tick_gave_stands_under_the_name_of_whoever_answered() -> None:
+    here = await consenting()
+    state = here.world.broker.state
+    await state.change([Drop(one) for one in state.of_kind(Passkey).values()], [])
+    secret = await here.ask_elsewhere(mission("Read the file plan.txt"), calls("srv/delete_record"))
+    (asked,) = await here.world.broker.driving.approvals.waiting()
+    await here.world.yes(asked)
+    request = (await here.book.poll(who(CLIENT), secret)).request
+    (given,) = state.missions[request.mission].authority.entries
+    assert (given.approved_by, state.missions[request.mission].person) == ("ada", here.person)
+
+
+async def test_another_goal_takes_the_ticks_of_the_one_before_away() -> None:
+    here = await consenting()
+    asked = await here.shown(mission("Read the file plan.txt"), calls("srv/delete_record"))
+    ticked = await here.book.show(asked.request.id, here.session, None, [asked.rows[0].entry])
+    assert [row.given for row in ticked.rows] == [True]
+    kept = await here.book.show(asked.request.id, here.session)
+    assert (kept.approval, [row.given for row in kept.rows]) == (ticked.approval, [True])
+    other = await here.book.show(asked.request.id, here.session, "Send a mail to anna@example.com")
+    assert [row.given for row in other.rows] == [False]
+
+
+async def test_nobody_gets_more_time_gas_or_lanes_than_the_rules_give() -> None:
+    here = await consenting()
+    asked = await here.shown(mission(minutes=1440, gas=10**9, lanes=16))
+    assert (asked.minutes, asked.gas) == (480, 2000)
+    assert asked.approval is not None
+    assert "480 minutes, 2000 gas" in asked.approval.text
+    request = await here.redeem(told(await here.yes(asked))["code"])
+    started = here.world.broker.state.missions[request.mission]
+    assert (started.expires - started.created, started.authority.lanes) == (480 * 60, 16)
+
+
+VERIFIED = [
+    (ClientSource.SPIFFE, ClientMethod.SPIFFE_JWT, BACK, False, True),
+    (ClientSource.SPIFFE, ClientMethod.SPIFFE_JWT, "http://127.0.0.1/callback", False, False),
+    (ClientSource.REGISTERED, ClientMethod.PRIVATE_KEY_JWT, BACK, False, True),
+    (ClientSource.REGISTERED, ClientMethod.PRIVATE_KEY_JWT, BACK, True, False),
+    (ClientSource.REGISTERED, ClientMethod.NONE, BACK, False, False),
+    (ClientSource.DOCUMENT, ClientMethod.PRIVATE_KEY_JWT, BACK, False, False),
+    (ClientSource.BUILT_IN, ClientMethod.NONE, "http://127.0.0.1/callback", False, False),
+]
+
+
+@pytest.mark.parametrize(("source", "method", "back", "open_to_all", "verified"), VERIFIED)
+def test_a_client_is_verified_only_when_somebody_here_knows_who_runs_it(
+    source: ClientSource, method: ClientMethod, back: str, *, open_to_all: bool, verified: bool
+) -> None:
+    client = OAuthClient("c", source, method)
+    assert client_told(client, back, open_to_all=open_to_all)[3] is verified
+
+
+async def test_the_digest_of_a_question_covers_who_it_is_for() -> None:
+    here = await consenting()
+    request = (await here.shown(mission())).request
+    digests = {question_digest(request, person, GOAL, None, (1, 2, 3, 4)) for person in ("ada", "bo")}
+    digests.add(question_digest(request, "ada", "other", None, (1, 2, 3, 4)))
+    digests.add(question_digest(request, "ada", GOAL, None, (1, 2, 3, 5)))
+    assert len(digests) == 4
