@@ -170,6 +170,7 @@ class State:
         self._missions_of: dict[str, set[str]] = {}
         self._grants_of: dict[str, dict[str, None]] = {}
         self._requested: dict[tuple[str, str], str] = {}
+        self._shared: dict[str, str] = {}
         self._asked: dict[tuple[str, str], str] = {}
         self._open_approvals: dict[str, None] = {}
         for mission in self.missions.values():
@@ -233,11 +234,8 @@ class State:
 
     def shared_grant(self, mission: str) -> Grant | None:
         """The newest grant that stands behind the calls of the mission's own enforcement points."""
-        for name in reversed(self._grants_of.get(mission, {})):
-            found = self.grants[name]
-            if found.shared:
-                return found
-        return None
+        name = self._shared.get(mission)
+        return None if name is None else self.grants[name]
 
     def open_approvals(self) -> Sequence[Approval]:
         """Questions that wait, and answers that were not used yet, in the order in which they were asked."""
@@ -417,6 +415,8 @@ class State:
 
     def _index_grant(self, grant: Grant) -> None:
         self._grants_of.setdefault(grant.mission, {})[grant.id] = None
+        if grant.shared:
+            self._shared[grant.mission] = grant.id
         if grant.request:
             self._requested[grant.mission, grant.request] = grant.id
 
