@@ -633,6 +633,16 @@ def test_a_full_memory_takes_nothing_more_and_forgets_what_is_over() -> None:
     assert not memory.take(("d",), clock(), Instant(clock.now + 60))
 
 
+def test_what_is_released_costs_no_room() -> None:
+    clock = Clock()
+    memory = ReplayMemory(clock, most=10)
+    for number in range(1000):
+        assert memory.take((str(number),), clock(), Instant(clock.now + 60))
+        memory.release((str(number),))
+
+    assert len(memory._ends) <= 21
+
+
 async def test_a_document_of_a_workload_is_for_us_alone() -> None:
     there = await oauth_world()
     for audience in (("https://other.example",), (ISSUER, "https://other.example"), (ISSUER + "/",)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import pytest
@@ -168,6 +169,43 @@ async def test_a_request_that_cannot_be_answered_spends_no_code(more: dict[str, 
     answer = await here.there.ask(bring(code), dpop(here.there, key()))
 
     assert (refused.status_code, answer.status_code) == (400, 200)
+
+
+async def test_a_code_that_comes_again_while_its_answer_is_made_leaves_nothing_behind() -> None:
+    here = await flow()
+    code, there = await here.code(), here.there
+    went, reached, goes_on = there.store.commit, asyncio.Event(), asyncio.Event()
+
+    for what in ("opened", "renewal_begun", "granted"):
+
+        async def slow(change: Change, what: str = what) -> Committed:
+            done = await went(change)
+            if any(one.get("what") == what for one in change.records):
+                reached.set()
+                await goes_on.wait()
+            return done
+
+        code = await here.code(state=what)
+        reached.clear()
+        goes_on.clear()
+        there.store.commit = slow  # type: ignore[method-assign]
+        first = asyncio.create_task(there.ask(bring(code), dpop(there, key())))
+        await reached.wait()
+        second = await there.ask(bring(code), dpop(there, key(5)))
+        goes_on.set()
+        answer = await first
+        there.store.commit = went  # type: ignore[method-assign]
+
+        assert error_of(second)[1] == "invalid_grant"
+        if answer.status_code == 200:
+            form = {
+                "grant_type": "refresh_token",
+                "client_id": "client-1",
+                "refresh_token": answer.json()["refresh_token"],
+            }
+            assert error_of(await there.ask(form, dpop(there, key())))[2] == "renewal_over"
+        assert {g.state for g in there.broker.state.grants.values()} == {GrantState.REVOKED}
+        assert all(one.ended for one in there.broker.state.of_kind(Renewal).values())
 
 
 async def test_a_code_that_was_asked_for_with_a_key_is_worth_nothing_without_it() -> None:

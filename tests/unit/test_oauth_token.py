@@ -49,12 +49,14 @@ from jittrust.core.oauth.error import OAuthError
 from jittrust.core.oauth.renewal import Renewal
 from jittrust.core.response.session import SessionState
 from jittrust.ports.authorization_server import ClientProof, TokenRequest
+from jittrust.ports.commit import Keep
 from jittrust.ports.grants import NewGrant
 from jittrust.ports.identities import IdentityChange, NewIdentity
 from jittrust.ports.issuance import Evidence, SvidRequest
 from jittrust.ports.missions import NewMission
 
 IDP = "https://idp.example"
+ACTOR = f"{ISSUER}/oauth/actor"
 
 
 def clients_of(there: OAuthWorld) -> ClientBook:
@@ -191,23 +193,64 @@ async def test_a_client_with_a_key_acts_as_the_identity_that_has_its_name() -> N
     assert claims_of(answer.json()["access_token"])["client_id"] == "client-x"
 
 
-async def test_an_agents_own_mission_goes_before_its_owners_and_another_agents_is_never_taken() -> None:
+async def test_a_mission_that_a_person_started_for_another_agent_is_never_taken() -> None:
     there = await oauth_world()
     svid = await there.svid()
-    await there.join()
-    mine = await there.broker.driving.missions.start(NewMission("ada", "Read a file", GoalSource.MISSION_START))
-    taken = there.broker.state.missions[mine.id]
+    mission = await working(there)
 
     async def with_agent(agent: str) -> tuple[int, str]:
-
-        now = there.broker.state.missions[taken.id]
-        await there.put(replace(now, agent=agent, generation=now.generation), MissionState.ACTIVE)
+        await there.put(replace(there.broker.state.missions[mission.id], agent=agent), MissionState.ACTIVE)
         answer = await there.ask({"grant_type": CREDENTIALS, **as_workload(svid)})
         return answer.status_code, answer.json().get("code", answer.json().get("mission"))
 
-    assert await with_agent(AGENT) == (200, mine.id)
     assert await with_agent(HELPER) == (400, "no_mission")
-    assert await with_agent("") == (200, mine.id)
+    assert await with_agent("") == (200, mission.id)
+
+
+async def test_an_agents_own_mission_goes_before_its_owners_and_gives_no_more_than_the_person_said() -> None:
+    there = await oauth_world()
+    svid = await there.svid()
+    mission = await working(there)
+    await there.put(replace(there.broker.state.missions[mission.id], agent=AGENT), MissionState.ACTIVE)
+    form = {"grant_type": CREDENTIALS, "resource": RESOURCE, **as_workload(svid)}
+    unfetched = await there.ask(form, dpop(there, key()))
+    await there.broker.driving.missions.start(NewMission(ADA, "Something else", GoalSource.MISSION_START))
+    made = Renewal("n-77", AGENT, AGENT, "ada", mission.id, "srv", mission.expires, key().jkt, gas=100, uses=3)
+    await renewals_of(there).begin(made)
+
+    first = await there.ask({**form, "uses": "2", "gas": "5000"}, dpop(there, key()))
+    second = await there.ask({**form, "uses": "5"}, dpop(there, key()))
+    third = await there.ask(form, dpop(there, key()))
+
+    assert error_of(unfetched)[2] == "no_mission"
+    assert (first.json()["mission"], first.json()["gas"], first.json()["uses"]) == (mission.id, 100, 2)
+    assert (second.json()["gas"], second.json()["uses"]) == (100, 1)
+    assert error_of(third) == (503, "temporarily_unavailable", "renewal_spent")
+    await renewals_of(there).end(made, "test", "test")
+    assert {g.state for g in there.broker.state.grants.values()} == {GrantState.REVOKED}
+    assert error_of(await there.ask(form, dpop(there, key())))[2] == "no_mission"
+
+
+async def test_the_calls_that_a_person_allowed_are_counted_over_the_whole_chain() -> None:
+    there = await oauth_world()
+    await working(there)
+    made, token = await chain(there, key().jkt)
+    renewals = renewals_of(there)
+    kept = there.broker.state.of_kind(Renewal)[made.id]
+    await there.broker.state.change([Keep(replace(kept, uses=3, revision=2))], [])
+    told = []
+    for used in (2, 0, 1):
+        answer = await there.ask(renew(token), dpop(there, key()))
+        token = answer.json()["refresh_token"]
+        told.append(answer.json()["uses"])
+        grant = there.broker.state.grants[answer.json()["grant_id"]]
+        assert grant.uses_left is not None
+        there.broker.state.grants[grant.id] = replace(grant, uses_left=grant.uses_left - used)
+    over = await there.ask(renew(token), dpop(there, key()))
+
+    assert told == [3, 1, 1]
+    assert error_of(over) == (400, "invalid_grant", "uses_exhausted")
+    assert renewals.find(token) is not None
 
 
 async def test_who_was_suspended_is_no_client_any_more() -> None:
@@ -597,7 +640,7 @@ async def test_a_parent_gives_a_part_to_another_agents_key_and_spends_a_pass() -
     there = await oauth_world()
     await working(there)
     grant, token, live = await parent(there)
-    actor = await there.svid("/agent/tester")
+    actor = await there.svid("/agent/tester", ACTOR)
     form = exchange(token, actor_token=actor, actor_token_type=JWT, dpop_jkt=key(2).jkt, gas="100")
 
     answer = await there.ask(form, dpop(there, key(), live))
@@ -652,7 +695,9 @@ async def test_t11_an_exchange_that_is_not_exactly_right_gives_nothing(more: dic
     there = await oauth_world()
     await working(there)
     _, token, live = await parent(there)
-    form = exchange(token, actor_token=await there.svid("/agent/tester"), actor_token_type=JWT, dpop_jkt=key(2).jkt)
+    form = exchange(
+        token, actor_token=await there.svid("/agent/tester", ACTOR), actor_token_type=JWT, dpop_jkt=key(2).jkt
+    )
 
     answer = await there.ask({**form, **more}, dpop(there, key(), live))
 
@@ -660,11 +705,42 @@ async def test_t11_an_exchange_that_is_not_exactly_right_gives_nothing(more: dic
     assert not any(g.path for g in there.broker.state.grants.values())
 
 
+async def test_a_document_given_to_a_parent_lets_nobody_act_as_the_child() -> None:
+    there = await oauth_world()
+    await working(there)
+    _, token, live = await parent(there)
+    given, wide = await there.svid("/agent/tester", ACTOR), await there.svid("/agent/tester")
+
+    for answer in (
+        await there.ask({"grant_type": CREDENTIALS, "resource": RESOURCE, **as_workload(given)}, dpop(there, key(9))),
+        await there.ask({"grant_type": BEARER, "resource": RESOURCE, "assertion": given}, dpop(there, key(9))),
+    ):
+        assert error_of(answer)[2] == "svid_refused"
+    form = exchange(token, actor_token=wide, actor_token_type=JWT, dpop_jkt=key(2).jkt)
+    assert error_of(await there.ask(form, dpop(there, key(), live)))[2] == "actor_token_bad"
+
+
+async def test_a_child_that_is_bound_to_a_key_is_for_one_server_too() -> None:
+    there = await oauth_world()
+    await working(there)
+    mine = {"grant_type": CREDENTIALS, "may_act": HELPER, **as_workload(await there.svid())}
+    token = (await there.ask(mine)).json()["access_token"]
+    helper = as_workload(await there.svid("/agent/tester"))
+
+    wide = await there.ask({**exchange(token), **helper}, dpop(there, key(2)))
+    one = await there.ask({**exchange(token, resource=RESOURCE), **helper}, dpop(there, key(2)))
+
+    assert error_of(wide)[2] == "resource_needed"
+    assert one.status_code == 200, one.text
+
+
 async def test_giving_a_part_away_takes_a_live_pass() -> None:
     there = await oauth_world()
     await working(there)
     _, token, live = await parent(there)
-    form = exchange(token, actor_token=await there.svid("/agent/tester"), actor_token_type=JWT, dpop_jkt=key(2).jkt)
+    form = exchange(
+        token, actor_token=await there.svid("/agent/tester", ACTOR), actor_token_type=JWT, dpop_jkt=key(2).jkt
+    )
 
     without = await there.ask(form, dpop(there, key()))
     forged = await there.ask(form, dpop(there, key(), "AAAA"))

@@ -10,7 +10,7 @@ from typing import Final
 
 from jittrust.broker.grants import GrantBook, audience
 from jittrust.broker.oauth.clients import Authenticated, ClientBook
-from jittrust.broker.oauth.issuing import Holder, Wishes, answer_of, issue_record, needed
+from jittrust.broker.oauth.issuing import Holder, Wishes, answer_of, check_server, issue_record, needed
 from jittrust.broker.oauth.live import live_token
 from jittrust.broker.oauth.parts import OAuthParts
 from jittrust.broker.oauth.transactions import TransactionBook
@@ -21,7 +21,13 @@ from jittrust.core.grant.present import KeyProof
 from jittrust.core.model import Json
 from jittrust.core.oauth.authorize import checked_thumbprint
 from jittrust.core.oauth.error import OAuthError
-from jittrust.core.oauth.server_metadata import ACCESS_TOKEN_TYPE, JWT_TYPE, NARROWING_TYPE, TRANSACTION_TYPE
+from jittrust.core.oauth.server_metadata import (
+    ACCESS_TOKEN_TYPE,
+    ACTOR_PATH,
+    JWT_TYPE,
+    NARROWING_TYPE,
+    TRANSACTION_TYPE,
+)
 from jittrust.core.units import Gas
 from jittrust.ports.attenuation import Attenuated
 from jittrust.ports.authorization_server import TokenAnswer, TokenRequest
@@ -75,7 +81,7 @@ class ExchangeBook:
         if wanted == NARROWING_TYPE:
             return self._narrowing(parent, proof)
         if proof is not None and parent.jkt and proof.jkt == parent.jkt:
-            return await self._by_parent(parameters, parent, who, proof, audiences)
+            return await self._by_parent(parameters, parent, who, proof)
         return await self._by_child(parameters, parent, who, proof, audiences)
 
     # ---- inside -----------------------------------------------------------------------------------------------------------------------------
@@ -95,18 +101,18 @@ class ExchangeBook:
         parent: Grant,
         who: Authenticated | None,
         proof: KeyProof,
-        audiences: tuple[str, ...],
     ) -> TokenAnswer:
         """The parent's holder gives a part away: it proves its key and spends a live pass, and says whom it means."""
         if who is not None and who.client.id != (parent.client or parent.agent) and who.agent != parent.agent:
             raise OAuthError("unauthorized_client", "token_of_another", "subject_token was given to another client.")
-        agent = await self._actor(parameters, audiences)
+        # For this purpose alone: a document that were good for more would let the parent act as the child.
+        agent = await self._actor(parameters, (self._parts.issuer + ACTOR_PATH,))
         if not agent:
             raise OAuthError(
                 "invalid_request",
                 "actor_missing",
                 "Nobody is named to get a part of the grant.",
-                "Send the other agent's JWT-SVID as actor_token.",
+                f"Send the other agent's JWT-SVID for {self._parts.issuer}{ACTOR_PATH} as actor_token.",
             )
         if proof.nonce is None:
             raise OAuthError(
@@ -146,10 +152,11 @@ class ExchangeBook:
                 "Only an agent that proves who it is takes a part of another's grant.",
                 "Authenticate, or prove the key of the grant itself.",
             )
-        if await self._actor(parameters, audiences) not in {"", who.agent}:
+        if await self._actor(parameters, (*audiences, self._parts.issuer + ACTOR_PATH)) not in {"", who.agent}:
             raise OAuthError("invalid_request", "actor_differs", "actor_token is another's than the client's.")
         holder = Holder(who, proof.jkt if proof else "")
         child = self._child(parameters, parent, who.agent, who.client.id)
+        check_server(holder, child.server or parent.server)
         issued = await self._grants.delegate(replace(child, jkt=holder.jkt, x5t=holder.x5t), None)
         now = self._parts.clock()
         await self._state.change([], [issue_record(issued.grant, holder, "token_exchange", now, who.agent)])

@@ -110,10 +110,12 @@ class RenewalBook:
         return seq == renewal.seq - 1 and held and grant is not None and now - grant.issued <= LOST_SECONDS
 
     async def _opened(self, renewal: Renewal, number: int, who: Authenticated, jkt: str) -> IssuedGrant:
-        before, gas = self._state.grants.get(renewal.grant), self._left(renewal, number)
         mission = self._state.missions.get(renewal.mission)
         if mission is None or mission.state in ENDED:
             raise _no_good("mission_ended", "The mission is over")
+        request = grant_request(renewal.id, number)
+        before, gas = self._state.grants.get(renewal.grant), self._left(renewal, request)
+        uses = await self._handed_over(renewal, request)
         holder = Holder(who, jkt)
         try:
             # The number is part of the request's name: asked for twice, it is one grant.
@@ -128,10 +130,10 @@ class RenewalBook:
                     mission=renewal.mission,
                     gas=Gas(gas),
                     lanes=renewal.lanes,
-                    request=grant_request(renewal.id, number),
+                    request=request,
                     client=renewal.client,
                     x5t=renewal.x5t,
-                    uses=renewal.uses or None,
+                    uses=uses,
                     authority=before.authority if before is not None else None,
                     may_act=before.may_act if before is not None else (),
                 )
@@ -148,7 +150,8 @@ class RenewalBook:
         if known.seq < number:
             after = replace(known, seq=number, grant=grant.id, revision=known.revision + 1)
             # Of one chain two grants take calls at once, so that what runs under the last one may end: no more, however fast it is renewed.
-            old = [g for g in self._gave(after) if g.id != grant.id and g.request != grant_request(name, number - 1)]
+            kept = {grant_request(name, number - 1), grant_request(name, number)}
+            old = [g for g in self._gave(after) if g.request.startswith(f"{name}.") and g.request not in kept]
             why, by = "it was renewed twice", "policy:renewal"
             ending = self._families(after, old)
             try:
@@ -163,21 +166,20 @@ class RenewalBook:
                 raise as_oauth(error) from None
         return self._token(name, number)
 
-    def _left(self, renewal: Renewal, number: int) -> int:
-        """Gas that the next grant may have: of one chain no more is given in a span of time than one identity gets (ADR 0036).
+    def _left(self, renewal: Renewal, request: str = "") -> int:
+        """Gas that the next grant may have: of one chain no more is given in two lives of a grant than twice what it may have at a time.
+
+        `request`: of a grant that does not count, because it is the one that is asked for, again perhaps.
 
         Raises:
             OAuthError: `temporarily_unavailable`, code `renewal_spent`.
         """
         rules, now = self._parts.rules.grants, self._parts.clock()
-        given = 0
+        at_a_time, given = renewal.gas or rules.gas, 0
         for grant in self._gave(renewal):
-            if grant.request == grant_request(renewal.id, number):
-                continue  # given already, and asked for again
-            if grant.issued > now - rules.lineage_spans * rules.ttl:
-                live = grant.state in _LIVE and now < grant.expires
-                given += int(grant.gas_limit) - (0 if live else int(grant.gas_left))
-        left = min(renewal.gas or rules.gas, rules.lineage_spans * rules.gas - given)
+            if grant.request != request and grant.issued > now - rules.lineage_spans * rules.ttl:
+                given += int(grant.gas_limit) - (0 if self._holds(grant, now) else int(grant.gas_left))
+        left = min(at_a_time, rules.lineage_spans * at_a_time - given)
         if left <= 0:
             raise OAuthError(
                 "temporarily_unavailable",
@@ -187,14 +189,84 @@ class RenewalBook:
             )
         return left
 
+    async def _handed_over(self, renewal: Renewal, request: str) -> int | None:
+        """Uses that are left to a chain with a number of them, taken back from the grants before; None = as many as the gas pays for.
+
+        A person said how many calls there are at most, so the next grant takes over what the last one has not used, and that one ends.
+
+        Raises:
+            OAuthError: `invalid_grant`, code `uses_exhausted`.
+        """
+        if not renewal.uses:
+            return None
+        now = self._parts.clock()
+        old = [grant for grant in self._gave(renewal) if grant.request != request]
+        ending = self._families(renewal, old)
+        if ending:
+            why, by = "what it had left was handed over", "policy:renewal"
+            await self._state.change(
+                [MoveGrant(g.id, GrantState.REVOKED) for g in ending],
+                [grant_record(g, "revoked", now, why, by) for g in ending],
+            )
+        left = self._uses(renewal, request)
+        if left <= 0:
+            raise _no_good("uses_exhausted", "All calls that the person allowed were made")
+        return left
+
+    def _uses(self, renewal: Renewal, request: str = "") -> int:
+        """Of a chain's uses, how many no grant has used or holds."""
+        now, left = self._parts.clock(), renewal.uses
+        for grant in self._gave(renewal):
+            if grant.request != request and grant.uses_limit is not None:
+                left -= grant.uses_limit - (0 if self._holds(grant, now) else grant.uses_left or 0)
+        return left
+
+    def _holds(self, grant: Grant, now: Instant) -> bool:
+        return grant.state in _LIVE and now < grant.expires
+
+    def draw(self, agent: str, mission: str) -> tuple[int, int | None, str]:
+        """Gas, uses and request name for one more grant under a mission that a person started for this very agent: within the same bounds.
+
+        Raises:
+            OAuthError: `access_denied`, code `no_mission`: what the person said yes to was not fetched, or has ended. As `renew`, when all is given.
+        """
+        chains = (
+            one
+            for one in self._state.of_kind(Renewal).values()
+            if (one.mission, one.agent, one.ended) == (mission, agent, "")
+        )
+        renewal = max(chains, key=self._newest, default=None)
+        if renewal is None:
+            raise OAuthError(
+                "access_denied",
+                "no_mission",
+                "What the person said yes to was not fetched by its client, or has ended.",
+                "Fetch it first, with its code or by polling.",
+            )
+        gas, uses = self._left(renewal), None
+        if renewal.uses:
+            uses = self._uses(renewal)
+            if uses <= 0:
+                raise OAuthError(
+                    "temporarily_unavailable",
+                    "renewal_spent",
+                    "Other grants hold all calls that are left.",
+                    "Use them.",
+                )
+        return gas, uses, f"{renewal.id}:{self._parts.new_id('o')}"
+
+    def _newest(self, renewal: Renewal) -> tuple[float, str]:
+        grant = self._state.grants.get(renewal.grant)
+        return (0.0 if grant is None else float(grant.issued), renewal.id)
+
     def _families(self, renewal: Renewal, grants: list[Grant]) -> list[Grant]:
         """These grants and everything carved from them, as far as they have not ended."""
         families = {g.family for g in grants}
         return [g for g in self._state.live_grants_of(renewal.mission) if g.family in families]
 
     def _gave(self, renewal: Renewal) -> list[Grant]:
-        before = f"{renewal.id}."
-        return [g for g in self._state.grants_of(renewal.mission) if g.request.startswith(before)]
+        names = (f"{renewal.id}.", f"{renewal.id}:")
+        return [g for g in self._state.grants_of(renewal.mission) if g.request.startswith(names)]
 
     def _read(self, token: str) -> tuple[Renewal | None, int]:
         found = _TOKEN.match(token) if len(token) <= 256 else None  # noqa: PLR2004

@@ -37,10 +37,14 @@ class ReplayMemory:
                 del self._until[name]
         if issued < self._since or key in self._until:
             return False
-        if len(self._ends) >= self._most:
+        if len(self._until) >= self._most:
             raise OAuthError(
                 "temporarily_unavailable", "replay_memory_full", "Too many requests are under way.", "Try again later."
             )
+        if len(self._ends) > 2 * self._most:
+            # What was released meanwhile.
+            self._ends = [(end, name) for name, end in self._until.items()]
+            heapq.heapify(self._ends)
         self._until[key] = until
         heapq.heappush(self._ends, (until, key))
         return True

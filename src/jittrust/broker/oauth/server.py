@@ -20,6 +20,7 @@ from jittrust.broker.oauth.transactions import TransactionBook
 from jittrust.broker.state import State
 from jittrust.core.errors import BadInputError, JitError, UnavailableError
 from jittrust.core.grant.present import InvalidProofError, KeyProof, check_key_proof
+from jittrust.core.grant.states import GrantState
 from jittrust.core.identity.attest import EvidenceKind
 from jittrust.core.identity.identity import Identity, IdentityState
 from jittrust.core.mission.mission import Mission
@@ -186,7 +187,7 @@ class ServerBook:
         # What cannot be asked for is refused before anything is spent on it.
         wishes = Wishes.of(parameters, self._parts.issuer)
         if kind == CIBA:
-            redeemed = await self._consents.poll(who, needed(parameters, "auth_req_id"))
+            redeemed = await self._consents.poll(who, needed(parameters, "auth_req_id"), jkt)
         else:
             needed(parameters, "code")
             redeemed = await self._consents.redeem(who, parameters, jkt)
@@ -235,26 +236,32 @@ class ServerBook:
             may_act=wishes.may_act,
         )
         issued = await self._grants.open(new)
-        await self._consents.gave(asked, issued.grant.id)
-        refresh = ""
-        if REFRESH_TOKEN in (holder.who.client.grant_types or _DEFAULT_GRANTS):
-            refresh = await self._renewals.begin(
-                Renewal(
-                    chain,
-                    holder.who.client.id,
-                    asked.agent,
-                    mission.person,
-                    mission.id,
-                    server,
-                    mission.expires,
-                    holder.jkt,
-                    holder.x5t,
-                    grant=issued.grant.id,
-                    gas=min(gas) if gas else 0,
-                    uses=min(uses) if uses else 0,
-                    lanes=new.lanes,
-                )
+        # Kept for every client, for it says what all grants of this yes may have together; the token is for those that named it.
+        refresh = await self._renewals.begin(
+            Renewal(
+                chain,
+                holder.who.client.id,
+                asked.agent,
+                mission.person,
+                mission.id,
+                server,
+                mission.expires,
+                holder.jkt,
+                holder.x5t,
+                grant=issued.grant.id,
+                gas=min(gas) if gas else 0,
+                uses=min(uses) if uses else 0,
+                lanes=new.lanes,
             )
+        )
+        # Last, so that a code that comes a second time meanwhile ends the grant and the chain alike.
+        await self._consents.gave(asked, issued.grant.id)
+        if self._state.grants[issued.grant.id].state is not GrantState.ACTIVE:
+            raise OAuthError(
+                "invalid_grant", "code_reused", "The code came twice: what it gave has ended.", "Ask again."
+            )
+        if REFRESH_TOKEN not in (holder.who.client.grant_types or _DEFAULT_GRANTS):
+            refresh = ""
         asked_details = {**parameters, "authorization_details": ""} if asked.details else parameters
         return await self._answered(issued, holder, kind, asked_details, refresh)
 
@@ -274,6 +281,14 @@ class ServerBook:
         wishes = Wishes.of(parameters, self._parts.issuer)
         server = wishes.server or resource
         check_server(holder, server)
+        gas, uses = wishes.gas, wishes.uses
+        # Named, so that it is never taken for the grant that the enforcement points of a mission share.
+        request = self._parts.new_id("o")
+        if mission.agent:
+            # A person said yes to this mission for this agent, with so much gas at a time and so many calls: that holds for these grants too.
+            most_gas, most_uses, request = self._renewals.draw(holder.who.agent, mission.id)
+            gas = min(most_gas, gas or most_gas)
+            uses = uses if most_uses is None else min(most_uses, uses or most_uses)
         issued = await self._grants.open(
             NewGrant(
                 person=mission.person,
@@ -283,14 +298,13 @@ class ServerBook:
                 jkt=holder.jkt,
                 strictness=holder.strictness,
                 mission=mission.id,
-                gas=None if wishes.gas is None else Gas(wishes.gas),
+                gas=None if gas is None else Gas(gas),
                 ttl=wishes.ttl,
                 lanes=wishes.lanes or 1,
-                # Named, so that it is never taken for the grant that the enforcement points of a mission share.
-                request=self._parts.new_id("o"),
+                request=request,
                 client=holder.who.client.id,
                 x5t=holder.x5t,
-                uses=wishes.uses,
+                uses=uses,
                 authority=wishes.authority(mission.authority),
                 may_act=wishes.may_act,
             )

@@ -29,6 +29,8 @@ DETAILS_TYPES: Final = (wire.AUTHORIZATION_TYPE, "urn:jittrust:mission")
 TOKEN_PATH: Final = "/oauth/token"
 PUSH_PATH: Final = "/oauth/par"
 BACKCHANNEL_PATH: Final = "/oauth/bc-authorize"
+ACTOR_PATH: Final = "/oauth/actor"
+"""Below the issuer: audience of a JWT-SVID that an agent gives another one as `actor_token`. It authenticates nobody here, and is no address."""
 REGISTER_PATH: Final = "/oauth/register"
 AUTHORIZE_PATH: Final = "/oauth/authorize"
 
