@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from jittrust.apps.cli import hook, run
+from jittrust.apps.cli import connect, hook, run
 from jittrust.apps.cli.app import build
 from jittrust.apps.cli.table import COMMANDS, EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_BYPASS = {"run": run.HELP, "hook": hook.HELP}
+_BYPASS = {"run": run.HELP, "hook": hook.HELP, "connect": connect.HELP}
 _HEAD = """\
 # The command line
 
