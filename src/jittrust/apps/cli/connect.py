@@ -24,7 +24,7 @@ Is a stdio MCP server that carries everything to the MCP server URL behind a bro
 request, keeps the newest pass, and renews its grant while it may. Put it where the server's command stood in your MCP client.
 
 Options:
-  --goal TEXT             What the agent is to do; the person who says yes reads it. Default: work with the server.
+  --goal TEXT             What the agent is to do; the person who says yes reads it. Default: work with the server. (browser, ciba)
   --agent NAME            Name of the agent: each has a key of its own. Default: connect.
   --key FILE|keyring      Where the key is, or is made: a file of mode 0600, or the keyring of this machine. Default: in the state directory.
   --login WAY             How it gets its grant. Default: browser.
@@ -138,6 +138,12 @@ def _checked(url: str, found: dict[str, str], token_file: str) -> ConnectAsked:
             "bad_usage",
             "A token from a file is bound to a key",
             "Name it: --key FILE, as in jittrust grant new --new-key FILE",
+        )
+    if way in {"svid", "token-file"} and goal:
+        raise BadInputError(
+            "bad_usage",
+            f"With --login {way} nobody is asked, so no goal is stated",
+            "jittrust mission start --goal TEXT",
         )
     if "--svid" in found and way != "svid":
         raise BadInputError("bad_usage", "--svid goes with --login svid", _SEE)

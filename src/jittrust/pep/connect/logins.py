@@ -355,7 +355,9 @@ class WorkloadLogin:
         if self._desk is None:
             self._desk = await TokenDesk.find(self._transport, self._machine, self._wanted.url)
         assertion = await self._svid(self._desk.facts.issuer)
-        return await self._desk.grant({"grant_type": _JWT_BEARER, "assertion": assertion, **self._wanted.parameters()})
+        return await self._desk.grant(
+            {"grant_type": _JWT_BEARER, "assertion": assertion, "client_id": CLIENT_ID, "resource": self._wanted.url}
+        )
 
     async def next(self, before: HeldGrant) -> HeldGrant:  # noqa: ARG002 - the port's signature
         """See `Login.next`."""
