@@ -107,6 +107,26 @@ async def test_handing_on_spends_the_pass_that_was_shown() -> None:
         )
 
 
+async def test_a_lost_answer_is_given_again_for_the_same_pass_and_the_same_request_alone() -> None:
+    w = await begun()
+    parent = await root(w, gas=Gas(500))
+    first = await hand(w, parent, request="r-1", gas=Gas(100))
+    w.clock.now += 1
+
+    again = await hand(w, parent, request="r-1", gas=Gas(100))
+
+    assert (again.grant.id, again.next_pass) == (first.grant.id, first.next_pass)
+    assert w.broker.state.grants[parent.grant.id].gas_left == 400
+    assert (await read(w, again)).passage is Passage.FORWARD
+    for other in ("r-2", ""):
+        with pytest.raises(PassSupersededError):
+            await hand(w, parent, request=other, gas=Gas(100))
+    w.clock.now += 60
+    with pytest.raises(PassSupersededError):
+        await hand(w, parent, request="r-1", gas=Gas(100))
+    assert (await read(w, parent, "root", again.next_pass)).passage is Passage.FORWARD
+
+
 async def test_another_grants_token_hands_on_nothing_of_this_one() -> None:
     w = await begun()
     parent, other = await root(w), await root(w)

@@ -213,8 +213,8 @@ class GrantBook:
         spent: list[PutLane] = []
         lane: Lane | None = None
         if shown is not None:
-            lane = self._shown_by_parent(parent, shown, now)
-            spent.append(PutLane(lanes.challenge(lane, now), lane.seq))
+            before, lane = self._shown_by_parent(parent, shown, child.request, now)
+            spent.append(PutLane(lane, before.seq))
         elif not any(self._same_agent(child.agent, name) for name in parent.may_act):
             raise RefusedError(
                 "may_not_act",
@@ -229,6 +229,8 @@ class GrantBook:
         self._check_mission(mission, now)
         self._check_in_force(parent, now)
         known = self._state.requested(mission.id, child.request)
+        if known is None and spent and spent[0].lane.seq == spent[0].after:
+            raise PassSupersededError("pass_stale", "That pass bought something else.", "Show the newest pass.")
         if known is not None:
             same = (known.parent, known.jkt, known.x5t, known.agent, known.server)
             if same != (parent.id, child.jkt, child.x5t, child.agent, child.server or parent.server):
@@ -250,10 +252,13 @@ class GrantBook:
             await self._state.change([*spent, OpenGrant(grant, first, taken)], [record])
         if lane is None or parent.binding is not PassBinding.DPOP:
             return issued
-        return replace(issued, next_pass=self._pass(parent.id, lane.number, lane.seq + 1))
+        return replace(issued, next_pass=self._pass(parent.id, lane.number, lane.seq))
 
-    def _shown_by_parent(self, parent: Grant, shown: Shown, now: Instant) -> Lane:
-        """The lane whose live pass the parent's holder showed."""
+    def _shown_by_parent(self, parent: Grant, shown: Shown, request: str, now: Instant) -> tuple[Lane, Lane]:
+        """The lane whose pass the parent's holder showed, as it is and as it goes on.
+
+        The pass is the live one, or the one that this very request spent a moment ago: its answer may have been lost.
+        """
         if shown.narrowing:
             # The conditions are on the token, not on the grant: a part of the grant would be free of them.
             raise RefusedError(
@@ -264,7 +269,11 @@ class GrantBook:
         ask = self._protocol("grants/delegate")
         if self.behind(ask, shown, now).grant.id != parent.id:
             raise RefusedError("invalid_token", "The token is not the parent's.", "Show the parent's token.")
-        return self._live_lane(parent, shown, now, "Handing a part on needs a live pass.")
+        digest = f"delegate {request}" if request else ""
+        lane, resend = self._live_lane(parent, shown, now, "Handing a part on needs a live pass.", digest)
+        if resend:
+            return lane, lanes.resent(lane, now)
+        return lane, replace(lanes.opened_with(lane, now), digest=digest, used_at=now)
 
     def _same_agent(self, one: str, other: str) -> bool:
         if one == other:
@@ -287,7 +296,8 @@ class GrantBook:
             self._new_id("c"), Subject(SubjectKind.AGENT, ""), Action(name), Resource("protocol", ""), {}, ""
         )
 
-    def _live_lane(self, grant: Grant, shown: Shown, now: Instant, why: str) -> Lane:
+    def _live_lane(self, grant: Grant, shown: Shown, now: Instant, why: str, digest: str = "") -> tuple[Lane, bool]:
+        """The lane whose live pass was shown; True: the pass before that, which bought what `digest` names."""
         read = (
             None
             if shown.presented is None
@@ -295,10 +305,10 @@ class GrantBook:
         )
         number = lanes.lane_asked(read, shown)
         lane = self._state.lanes.get((grant.id, number))
-        standing = lanes.judge(lane, read, shown, "", now, None, self._rules.rotation).standing
-        if lane is None or standing is not PassStanding.FRESH:
+        standing = lanes.judge(lane, read, shown, digest, now, None, self._rules.rotation).standing
+        if lane is None or standing not in (PassStanding.FRESH, PassStanding.RESEND):
             raise PassSupersededError("pass_stale", why, "Repeat the request with the newest pass.")
-        return lane
+        return lane, standing is PassStanding.RESEND
 
     async def open_lane(self, shown: Shown) -> tuple[int, str, str]:
         """See `Grants.open_lane`."""
@@ -309,7 +319,7 @@ class GrantBook:
             raise PassSupersededError(
                 "pass_stale", "Opening a lane needs a live pass.", "This grant's passes are kept."
             )
-        lane = self._live_lane(grant, shown, now, "Opening a lane needs a live pass.")
+        lane, _ = self._live_lane(grant, shown, now, "Opening a lane needs a live pass.")
         self._check_in_force(grant, now)
         numbers = range(max(grant.lanes, 1))
         mine = [own for own in (self._state.lanes.get((grant.id, number)) for number in numbers) if own is not None]
