@@ -52,7 +52,7 @@ class SearchBook:
             if found is None or mission not in self._names_of(ask.subject.id):
                 raise NotFoundError("mission_unknown", f"There is no mission {mission}.", "jittrust mission list")
             return self._judge(ask, found)
-        verdicts = [self._judge(ask, one) for one in self.missions_of(ask.subject.id)]
+        verdicts = [self._judge(ask, one) for one in self.missions_of(ask.subject.id) or self._newest(ask.subject.id)]
         if not verdicts:
             raise NotFoundError("mission_unknown", "The agent has no mission.", "jittrust mission list")
         return next((verdict for verdict in verdicts if _lets_through(verdict)), verdicts[0])
@@ -149,6 +149,11 @@ class SearchBook:
         found = (self._state.missions[name] for name in self._names_of(agent) if name in self._state.missions)
         live = [mission for mission in found if self._in_force(mission)]
         return sorted(live, key=lambda mission: (mission.created, mission.id), reverse=True)
+
+    def _newest(self, agent: str) -> Sequence[Mission]:
+        """The agent's newest mission, in force or not: it says why nothing goes any more."""
+        found = [self._state.missions[name] for name in self._names_of(agent) if name in self._state.missions]
+        return sorted(found, key=lambda mission: (mission.created, mission.id))[-1:]
 
     def _names_of(self, agent: str) -> set[str]:
         """Every mission that the agent has ever held a grant of, and those whose own enforcement points it comes through."""

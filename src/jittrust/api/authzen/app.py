@@ -18,7 +18,7 @@ from starlette.routing import Route
 from jittrust.api.authzen import access_request, coaz, metadata
 from jittrust.api.authzen.access_request import AccessRequestTokens, DenialBindingError
 from jittrust.api.authzen.callers import Callers, CallerUnknownError, EnforcementPoint
-from jittrust.api.authzen.evaluation import QuestionAnswerer, TokenCheck, agent_question
+from jittrust.api.authzen.evaluation import BEHIND_BROKER, QuestionAnswerer, TokenCheck, agent_question
 from jittrust.api.authzen.read import (
     BatchSemantics,
     QuestionBatch,
@@ -234,7 +234,8 @@ def authzen_routes(
 def _at_server(made: Mapping[str, Json], server: str) -> dict[str, Json]:
     """The request with the server's name where what is asked for is behind the broker."""
     resource = made.get("resource")
-    if not server or not isinstance(resource, Mapping) or resource.get("type") not in {"tool", "resource", "prompt"}:
+    kind = resource.get("type") if isinstance(resource, Mapping) else None
+    if not server or not isinstance(resource, Mapping) or not isinstance(kind, str) or kind not in BEHIND_BROKER:
         return dict(made)
     return {**made, "resource": {**resource, "properties": {"server": server}}}
 

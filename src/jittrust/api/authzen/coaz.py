@@ -199,7 +199,9 @@ def object_at(told: Mapping[str, Json], name: str, otherwise: Mapping[str, Json]
 
 def _check_resource(resource: Json) -> None:
     """Refuse a mapping that would have another tool judged in place of the one that is called."""
-    if isinstance(resource, Mapping) and resource.get("type") in BEHIND_BROKER:
+    if not isinstance(resource, Mapping) or not isinstance(resource.get("type"), str):
+        raise MappingFaultError("A mapping's resource is an object with a type.")
+    if resource["type"] in BEHIND_BROKER:
         raise MappingFaultError(
             "A mapping names resources of the server's own, never a tool, resource or prompt of MCP."
         )
