@@ -804,3 +804,47 @@ async def test_an_answered_question_is_closed() -> None:
     with pytest.raises(JitError):
         await here.yes(asked)
     assert here.missions() == []
+
+
+async def test_t45_a_viewer_says_no_for_nobody_else() -> None:
+    here = await consenting()
+    await here.ask_elsewhere(mission())
+    (asked,) = await here.world.broker.driving.approvals.waiting()
+    _, viewer = await here.person_two(Role.VIEWER)
+    with pytest.raises(RefusedError, match="role_too_low"):
+        await here.here.answer(asked.id, viewer.secret, approve=False)
+    assert here.world.broker.state.approvals[asked.id].state is ApprovalState.WAITING
+
+
+async def test_t45_a_pin_starts_nothing_for_somebody_who_was_suspended_meanwhile() -> None:
+    here = await consenting()
+    state = here.world.broker.state
+    await here.person_two(Role.ADMIN)
+    await state.change([Drop(one) for one in state.of_kind(Passkey).values()], [])
+    secret = await here.ask_elsewhere(mission())
+    (asked,) = await here.world.broker.driving.approvals.waiting()
+    change = IdentityChange(to=IdentityState.SUSPENDED, why="left", by="test")
+    await here.world.broker.driving.identities.change(here.person, change)
+    with pytest.raises(JitError, match="identity_not_active"):
+        await here.world.yes(asked)
+    with pytest.raises(OAuthError, match="person_asked"):
+        await here.book.poll(who(CLIENT), secret)
+    assert here.missions() == []
+
+
+async def test_an_address_with_a_fragment_is_refused_even_when_it_is_registered() -> None:
+    here = await consenting()
+    await here.know(dataclasses.replace(OTHER, redirect_uris=(f"{BACK}#x",)))
+    with pytest.raises(OAuthError, match="redirect_uri_unknown"):
+        await here.book.begin(asking(mission(), client_id="client-2", redirect_uri=f"{BACK}#x"))
+
+
+async def test_t45_no_authenticator_is_asked_to_sign_what_is_not_on_the_screen() -> None:
+    here = await consenting()
+    asked = await here.shown(mission("Read the file plan.txt"))
+    assert asked.approval is not None
+    pages = site(here)
+    assert (await pages.post(f"/consent/{asked.request.id}/begin", {"question": asked.approval.id})).status_code == 200
+    assert (await pages.post(f"/consent/{asked.request.id}/goal", {"goal": GOAL, "also": ""})).status_code == 200
+    answer = await pages.post(f"/consent/{asked.request.id}/begin", {"question": asked.approval.id})
+    assert code(answer) == "question_moved"

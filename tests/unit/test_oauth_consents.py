@@ -35,7 +35,6 @@ from jittrust.core.identity.identity import Role
 from jittrust.core.identity.person import Passkey
 from jittrust.core.mission.mission import GoalSource
 from jittrust.core.mission.states import MissionState
-from jittrust.core.model import Json
 from jittrust.core.oauth.authorize import goes_to, own_words, pkce_holds, plain_words, redirect_allowed
 from jittrust.core.oauth.client import ClientMethod, ClientSource, OAuthClient
 from jittrust.core.oauth.error import OAuthError
@@ -46,6 +45,7 @@ from jittrust.ports.commit import Drop, Keep
 from jittrust.ports.consents import ConsentAnswer
 from jittrust.ports.grants import NewGrant
 from jittrust.ports.missions import MissionChange
+from jittrust.ports.registry import Attachment
 
 
 async def test_a_yes_starts_a_mission_with_exactly_the_map_that_was_shown() -> None:
@@ -84,12 +84,9 @@ async def test_the_map_of_a_consent_does_not_grow_when_tools_turn_up() -> None:
     here = await consenting()
     request = await here.redeem(await here.code(mission()))
     before = here.world.broker.state.missions[request.mission].authority
-    more: dict[str, Json] = {
-        "name": "send_summary_mail",
-        "description": "Send a mail.",
-        "inputSchema": {"type": "object"},
-    }
-    await here.world.join([more], session="t")
+    registry = here.world.broker.driving.registry
+    joined = await registry.attach(Attachment(here.person, "agent", "other", session="t"))
+    await registry.show_tools(joined.id, TOOLS)
     assert here.world.broker.state.missions[request.mission].authority == before
 
 
@@ -99,6 +96,11 @@ async def test_without_known_tools_the_goal_allows_what_turns_up_and_the_page_sa
     assert any("None of its tools is known" in one for one in asked.warnings)
     request = await here.redeem(told(await here.yes(asked))["code"])
     assert here.world.broker.state.missions[request.mission].goal.source is GoalSource.MISSION_START
+    registry = here.world.broker.driving.registry
+    joined = await registry.attach(Attachment(here.person, "agent", "srv", session="t"))
+    await registry.show_tools(joined.id, TOOLS)
+    grown = here.world.broker.state.missions[request.mission].authority
+    assert {one.tool for one in grown.approved} == {"srv/read_file", "srv/send_mail"}
 
 
 async def test_what_the_goal_does_not_give_is_given_by_a_tick_and_signed_by_the_person() -> None:
