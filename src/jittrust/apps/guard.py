@@ -43,7 +43,9 @@ class HostGuard:
                 send, 403, "host_not_allowed", "this server does not answer to that host name",
                 "Use 127.0.0.1 or localhost, or add the name to listen.allowed_hosts.",
             )  # fmt: skip
-        elif origins and not self._known_origin(origins[0].decode("latin-1").lower(), host):
+        elif (
+            origins and not _for_everybody(scope) and not self._known_origin(origins[0].decode("latin-1").lower(), host)
+        ):
             await answer_problem(
                 send, 403, "origin_not_allowed", "requests from that web origin are not taken",
                 "Add the origin to listen.allowed_origins if it is yours.",
@@ -59,3 +61,8 @@ class HostGuard:
     def _known_origin(self, origin: str, host: str) -> bool:
         # The server's own pages: same name and port. `null` (a sandboxed frame, a file) is nobody's.
         return origin in self._origins or origin in {f"http://{host}", f"https://{host}"}
+
+
+def _for_everybody(scope: Scope) -> bool:
+    """Metadata that any page may read: it is public, and asking changes nothing."""
+    return scope["method"] in {"GET", "HEAD", "OPTIONS"} and scope["path"].startswith("/.well-known/")

@@ -16,7 +16,6 @@ from jittrust.api.authzen.callers import Callers
 from jittrust.api.authzen.evaluation import TokenCheck
 from jittrust.api.console.consent import consent_routes
 from jittrust.api.oauth.app import oauth_routes
-from jittrust.api.oauth.authorize import authorize_routes
 from jittrust.apps.wiring import Wired
 from jittrust.core.errors import UnavailableError
 from jittrust.core.secret import Secret
@@ -41,7 +40,6 @@ def oauth_faces(wired: Wired, settings: Settings, servers: tuple[str, ...]) -> l
     )
     return [
         *oauth_routes(inner, wired.issuer, wired.origin, servers, registration=settings.oauth.registration),
-        *authorize_routes(inner.consents, wired.origin),
         *consent_routes(inner.consents, driving.people, inner.passkeys, wired.origin),
         *authzen_routes(
             driving,

@@ -48,6 +48,7 @@ from jittrust.pep.mcp.http import HttpLimits, McpEndpoint, answer_lane
 from jittrust.pep.mcp.http_auth import PresentationCheck, TokenSource
 from jittrust.pep.mcp.http_process import ProcessServer
 from jittrust.pep.mcp.http_upstream import HttpServer
+from jittrust.pep.mcp.upstream_auth import UpstreamAuth
 from jittrust.ports import wire
 from jittrust.ports.grants import NewGrant
 from jittrust.ports.missions import NewMission
@@ -292,6 +293,7 @@ async def opened(
                 servers,
                 known,
                 origins=settings.listen.allowed_origins,
+                gateway=wired.inner.gateway,
                 limits=HttpLimits(body_bytes=settings.listen.max_message_bytes, sessions=settings.listen.max_sessions),
                 gate=GateSettings(
                     "",
@@ -381,7 +383,9 @@ def upstreams(settings: Settings) -> dict[str, HttpServer | ProcessServer]:
     for name, server in settings.servers.items():
         secret = server.secrets(os.environ)
         if server.url:
-            found[name] = HttpServer(name, server.url, secret, silence)
+            said = server.credentials(os.environ)
+            auth = UpstreamAuth.read(name, said) if said else None
+            found[name] = HttpServer(name, server.url, secret, silence, auth=auth)
             continue
         env = {key: os.environ[key] for key in _PASSED_ENV if key in os.environ} | secret
         cwd = str(server.cwd) if server.cwd else ""

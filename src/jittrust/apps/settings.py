@@ -84,6 +84,12 @@ class ServerSettings(_Section):
         repr=False,
         description="Its own credential and other headers; `${VAR}` as in `env`. The caller's credential is never passed on.",
     )
+    auth: dict[str, str] = Field(
+        default_factory=dict,
+        repr=False,
+        description="Where its token comes from: `token_endpoint`, `client_id`, `client_secret` (`${VAR}`), and where wanted `scope`, `audience`,"
+        " `resource`, `grant` (`client_credentials` or `token_exchange`). The agent never sees it.",
+    )
     type: Literal["", "stdio", "http", "streamable-http", "streamableHttp"] = Field(
         default="", description="As clients write it; it must fit `command` or `url`."
     )
@@ -96,11 +102,15 @@ class ServerSettings(_Section):
             raise ValueError("`url` must start with https:// or http://")
         if self.url and (self.args or self.env or self.cwd):
             raise ValueError("`args`, `env` and `cwd` go with `command`, not with `url`")
-        if self.command and self.headers:
-            raise ValueError("`headers` goes with `url`, not with `command`")
+        if self.command and (self.headers or self.auth):
+            raise ValueError("`headers` and `auth` go with `url`, not with `command`")
         if self.type and (self.type == "stdio") != bool(self.command):
             raise ValueError(f"`type: {self.type}` does not fit the rest of this server")
         return self
+
+    def credentials(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """`auth` with every `${VAR}` filled in; secret likewise. Raises BadInputError: as `secrets`."""
+        return {name: filled(value, environ) for name, value in self.auth.items()}
 
     def secrets(self, environ: Mapping[str, str]) -> dict[str, str]:
         """`env` or `headers` with every `${VAR}` filled in. The result is secret: use it and forget it.
@@ -373,14 +383,14 @@ def _as_client_file(document: MarkedDocument) -> MarkedDocument:
 
 
 def _check_variables(document: MarkedDocument, name: str, server: ServerSettings, environ: Mapping[str, str]) -> None:
-    table = "env" if server.env else "headers"
-    for key, value in (server.env or server.headers).items():
-        try:
-            filled(value, environ)
-        except BadInputError as error:
-            root = "servers" if ("servers",) in document.keys else "mcpServers"
-            where = document.place((root, name, table, key))
-            raise BadInputError(error.code, f"{where}: {error.message}", error.next_step) from error
+    for table, values in (("env", server.env), ("headers", server.headers), ("auth", server.auth)):
+        for key, value in values.items():
+            try:
+                filled(value, environ)
+            except BadInputError as error:
+                root = "servers" if ("servers",) in document.keys else "mcpServers"
+                where = document.place((root, name, table, key))
+                raise BadInputError(error.code, f"{where}: {error.message}", error.next_step) from error
 
 
 def overrides() -> Mapping[str, DocumentPath]:

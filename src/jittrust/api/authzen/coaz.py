@@ -94,7 +94,7 @@ def request_of(
     """
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject:
-        raise MappingFaultError("The token names no subject.")
+        raise MappingFaultError(message="The token names no subject.")
     if method == "tools/call" and declared is not None:
         return _declared(declared, params, claims, subject)
     if method not in DEFAULTS:
@@ -123,7 +123,7 @@ def request_of(
 def _completed(params: Mapping[str, Json]) -> tuple[str, str]:
     ref = params.get("ref")
     if not isinstance(ref, Mapping):
-        raise MappingFaultError("params.ref is an object.")
+        raise MappingFaultError(message="params.ref is an object.")
     return ("prompt", _text(ref, "name")) if ref.get("type") == "ref/prompt" else ("resource", _text(ref, "uri"))
 
 
@@ -131,14 +131,14 @@ def _audience(claims: Mapping[str, Json]) -> str:
     named = claims.get("aud")
     listed = [named] if isinstance(named, str) else named
     if not isinstance(listed, list) or len(listed) != 1 or not isinstance(listed[0], str) or not listed[0]:
-        raise MappingFaultError("The token's aud is not one server.")
+        raise MappingFaultError(message="The token's aud is not one server.")
     return listed[0]
 
 
 def _text(params: Mapping[str, Json], name: str) -> str:
     value = params.get(name)
     if not isinstance(value, str) or not value:
-        raise MappingFaultError(f"params.{name} is a text.")
+        raise MappingFaultError(message=f"params.{name} is a text.")
     return value
 
 
@@ -147,37 +147,37 @@ def _text(params: Mapping[str, Json], name: str) -> str:
 
 def _declared(declared: Json, params: Mapping[str, Json], claims: Mapping[str, Json], subject: str) -> dict[str, Json]:
     if not isinstance(declared, Mapping) or len(declared) != 1 or not declared.keys() <= {"evaluation", "evaluations"}:
-        raise MappingFaultError("A mapping has exactly one member, evaluation or evaluations.")
+        raise MappingFaultError(message="A mapping has exactly one member, evaluation or evaluations.")
     ((envelope, template),) = declared.items()
     if not isinstance(template, Mapping):
-        raise MappingFaultError("A mapping's envelope is an object.")
+        raise MappingFaultError(message="A mapping's envelope is an object.")
     made = _Template(params, claims).fill(template)
     told = made.get("subject", {})
     if not isinstance(told, Mapping):
-        raise MappingFaultError("subject is an object.")
+        raise MappingFaultError(message="subject is an object.")
     if told.get("id", subject) != subject:
         # The party that is being authorised does not say who it is.
-        raise MappingFaultError("subject.id is not the token's subject.")
+        raise MappingFaultError(message="subject.id is not the token's subject.")
     made["subject"] = {"type": "identity", **told, "id": subject}
     context = made.get("context", {})
     if not isinstance(context, Mapping):
-        raise MappingFaultError("context is an object.")
+        raise MappingFaultError(message="context is an object.")
     if envelope == "evaluations":
         items = made.get("evaluations")
         if not isinstance(items, list) or not 1 <= len(items) <= MOST_EVALUATIONS:
-            raise MappingFaultError(f"evaluations is a list of 1 to {MOST_EVALUATIONS} evaluations.")
+            raise MappingFaultError(message=f"evaluations is a list of 1 to {MOST_EVALUATIONS} evaluations.")
         checked: list[Json] = []
         for item in items:
             if not isinstance(item, Mapping) or not item.keys() <= {"action", "resource", "context"}:
                 raise MappingFaultError(
-                    "An evaluation of a mapping has an action, a resource and a context, and no subject."
+                    message="An evaluation of a mapping has an action, a resource and a context, and no subject."
                 )
             _check_context(item.get("context", {}))
             _check_resource(item.get("resource"))
             checked.append({**item, "context": _with_agent(object_at(item, "context", context), claims)})
         made["evaluations"] = checked
     elif "evaluations" in made or not made.keys() >= {"action", "resource"}:
-        raise MappingFaultError("A mapping has an action and a resource.")
+        raise MappingFaultError(message="A mapping has an action and a resource.")
     _check_context(context)
     _check_resource(made.get("resource"))
     made["context"] = _with_agent(context, claims)
@@ -188,7 +188,7 @@ def _declared(declared: Json, params: Mapping[str, Json], claims: Mapping[str, J
 def _check_context(context: Json) -> None:
     """Refuse what would make a use of a question, or another question of it: that is the enforcement point's to say, not the server's."""
     if not isinstance(context, Mapping) or not context.keys().isdisjoint(_OURS):
-        raise MappingFaultError(f"A mapping's context is an object without {', '.join(_OURS)}.")
+        raise MappingFaultError(message=f"A mapping's context is an object without {', '.join(_OURS)}.")
 
 
 def object_at(told: Mapping[str, Json], name: str, otherwise: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -200,10 +200,10 @@ def object_at(told: Mapping[str, Json], name: str, otherwise: Mapping[str, Json]
 def _check_resource(resource: Json) -> None:
     """Refuse a mapping that would have another tool judged in place of the one that is called."""
     if not isinstance(resource, Mapping) or not isinstance(resource.get("type"), str):
-        raise MappingFaultError("A mapping's resource is an object with a type.")
+        raise MappingFaultError(message="A mapping's resource is an object with a type.")
     if resource["type"] in BEHIND_BROKER:
         raise MappingFaultError(
-            "A mapping names resources of the server's own, never a tool, resource or prompt of MCP."
+            message="A mapping names resources of the server's own, never a tool, resource or prompt of MCP."
         )
 
 
@@ -223,7 +223,9 @@ class _Template:
     def __init__(self, params: Mapping[str, Json], claims: Mapping[str, Json]) -> None:
         for name, seen in (("params", params), ("token", claims)):
             if len(canonical(seen).encode("utf-8")) > MOST_SEEN:
-                raise MappingFaultError(f"{name} is larger than {MOST_SEEN} bytes: no expression may look at it.")
+                raise MappingFaultError(
+                    message=f"{name} is larger than {MOST_SEEN} bytes: no expression may look at it."
+                )
         self._seen = {"params": _native(params), "token": _native(claims)}
         self._left = MOST_EXPRESSIONS
         self._given = 0
@@ -232,13 +234,13 @@ class _Template:
         """The template with every expression replaced by its value."""
         found, given = self._value(template, 0, "")
         if not isinstance(found, dict) or not given:  # pragma: no cover - a mapping stays one
-            raise MappingFaultError("A mapping is an object.")
+            raise MappingFaultError(message="A mapping is an object.")
         return found
 
     def _value(self, value: Json, depth: int, path: str) -> tuple[Json, bool]:
         """A value, and whether there is one: an optional that is absent leaves its member out."""
         if depth > _DEEPEST:
-            raise MappingFaultError("A mapping is nested too deep.")
+            raise MappingFaultError(message="A mapping is nested too deep.")
         if isinstance(value, Mapping):
             members = {name: self._value(inner, depth + 1, f"{path}.{name}") for name, inner in value.items()}
             return {name: inner for name, (inner, given) in members.items() if given}, True
@@ -254,21 +256,21 @@ class _Template:
     def _evaluated(self, expression: str, path: str) -> tuple[Json, bool]:
         self._left -= 1
         if self._left < 0:
-            raise MappingFaultError(f"A mapping has more than {MOST_EXPRESSIONS} expressions.")
+            raise MappingFaultError(message=f"A mapping has more than {MOST_EXPRESSIONS} expressions.")
         try:
             values = _compiled(expression).eval(data=self._seen).plain_value()
         except (MappingFaultError, RefusedError):
             raise
         except Exception as error:  # noqa: BLE001 - the library's own errors have no common base
-            raise MappingFaultError(f"{path}: {str(error)[:200]}") from None
+            raise MappingFaultError(message=f"{path}: {str(error)[:200]}") from None
         if not isinstance(values, list) or len(values) > 1:
-            raise MappingFaultError(f"{path}: {str(values)[:200]}")
+            raise MappingFaultError(message=f"{path}: {str(values)[:200]}")
         if not values:
             return None, False
         found = _plain(values[0], 0)
         self._given += len(canonical(found).encode("utf-8"))
         if self._given > MOST_SEEN:
-            raise MappingFaultError(f"A mapping gives more than {MOST_SEEN} bytes.")
+            raise MappingFaultError(message=f"A mapping gives more than {MOST_SEEN} bytes.")
         return found, found is not None
 
 
@@ -293,9 +295,11 @@ def _environment() -> Callable[[str], Any]:
 def _compiled(expression: str) -> Any:  # noqa: ANN401 - the library's own type
     """An expression that gives a list: of its value, or empty where an optional is absent."""
     if not 0 < len(expression) <= LONGEST_EXPRESSION or not expression.isprintable() or "//" in expression:
-        raise MappingFaultError(f"An expression is one line of 1 to {LONGEST_EXPRESSION} characters without comments.")
+        raise MappingFaultError(
+            message=f"An expression is one line of 1 to {LONGEST_EXPRESSION} characters without comments."
+        )
     if _LOOPS.search(expression):
-        raise MappingFaultError("An expression has no loops and no patterns.")
+        raise MappingFaultError(message="An expression has no loops and no patterns.")
     compile_ = _environment()
     optional = compile_(expression).return_type().name().startswith("optional_type")
     return compile_(f"[?({expression})]" if optional else f"[({expression})]")
@@ -313,7 +317,7 @@ def _native(value: Json) -> Any:  # noqa: ANN401 - what the library takes
 def _plain(value: object, depth: int) -> Json:
     """What an expression gave, as JSON."""
     if depth > _DEEPEST:
-        raise MappingFaultError("An expression gives something nested too deep.")
+        raise MappingFaultError(message="An expression gives something nested too deep.")
     if value is None or isinstance(value, bool | str | int):
         return value
     if isinstance(value, float) and math.isfinite(value):
@@ -322,4 +326,4 @@ def _plain(value: object, depth: int) -> Json:
         return [_plain(inner, depth + 1) for inner in value]
     if isinstance(value, dict) and all(isinstance(name, str) for name in value):
         return {str(name): _plain(inner, depth + 1) for name, inner in value.items()}
-    raise MappingFaultError("An expression gives something that is no JSON.")
+    raise MappingFaultError(message="An expression gives something that is no JSON.")
