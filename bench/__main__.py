@@ -16,6 +16,7 @@ NAMES = {
     "svid": "documents signed a second by one core, beside one signature, and with the ledger",
     "narrowing": "generated pairs: is a part of a grant ever more than the grant?",
     "delegation": "trees of grants spending at once, killed now and then: is the sum exact?",
+    "intent": "labelled sessions judged by the engine: friction, misses, why, and CPU a call",
     "race": "processes racing for one pass through a whole broker",
     "races": "threads racing for one pass in the store",
     "same_proof": "one proof posted thousands of times at once: one is let out",
