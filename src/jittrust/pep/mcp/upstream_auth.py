@@ -108,7 +108,7 @@ class UpstreamAuth:
 
 
 @dataclass(slots=True)
-class _Kept:
+class _KeptToken:
     """One token, and those before it: an answer may still carry one of them."""
 
     token: str = field(default="", repr=False)
@@ -125,7 +125,7 @@ class UpstreamTokens:
         """`gateway`: gives the transaction tokens for token exchange; `clock`: seconds that never go back."""
         self._gateway = gateway
         self._clock = clock
-        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._kept: dict[tuple[str, str], _KeptToken] = {}
 
     async def token(
         self, http: aiohttp.ClientSession, server: str, auth: UpstreamAuth, grant: str, refused: str = ""
@@ -147,7 +147,7 @@ class UpstreamTokens:
         if kept is None:
             while len(self._kept) >= _KEPT:
                 del self._kept[next(iter(self._kept))]
-            kept = self._kept[key] = _Kept()
+            kept = self._kept[key] = _KeptToken()
         # One at a time: those who come meanwhile find what the first one got.
         async with kept.lock:
             now = self._clock()
