@@ -173,13 +173,14 @@ def _declared(declared: Json, params: Mapping[str, Json], claims: Mapping[str, J
                     message="An evaluation of a mapping has an action, a resource and a context, and no subject."
                 )
             _check_context(item.get("context", {}))
-            _check_resource(item.get("resource"))
+            _check_resource(item.get("resource", made.get("resource")))
             checked.append({**item, "context": _with_agent(object_at(item, "context", context), claims)})
         made["evaluations"] = checked
     elif "evaluations" in made or not made.keys() >= {"action", "resource"}:
         raise MappingFaultError(message="A mapping has an action and a resource.")
     _check_context(context)
-    _check_resource(made.get("resource"))
+    if envelope == "evaluation" or "resource" in made:
+        _check_resource(made.get("resource"))
     made["context"] = _with_agent(context, claims)
     made.pop("options", None)
     return made
