@@ -7,18 +7,22 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
+import mcp_types as types
 import pytest
 from mcp import Client
 from mcp.client.stdio import stdio_client
 from mcp.shared.exceptions import MCPError
 from tests.agent import DpopAgent
 from tests.connecting import (
+    ROOT,
     TOOLS,
     BrokerProcess,
     CountingServer,
@@ -33,6 +37,7 @@ from tests.connecting import (
     words,
 )
 from tests.recorder import Wire, in_thread
+from tests.serving import http_server
 
 from jittrust.apps.cli.connect import read_key
 from jittrust.core.grant.proof import Es256Signer
@@ -293,3 +298,42 @@ async def test_the_end_of_the_client_and_signals_end_it_cleanly_and_close_the_se
     assert len(server.sessions) == 1
     for pipe in (process.stdin, process.stdout, process.stderr):
         pipe.close()
+
+
+NODE, SDK = ROOT / ".tests/node", ROOT / ".tests/npm/node_modules/@modelcontextprotocol/sdk/dist/esm"
+
+
+async def test_the_official_typescript_client_works_as_it_is(
+    serving: BrokerProcess, server: CountingServer, tmp_path: Path
+) -> None:
+    files = await enrolled(serving, tmp_path)
+    script = Path(__file__).with_name("connect_client.mjs")
+    command = [str(NODE), str(script), str(SDK), "slow", *files.command(serving.running.mcp["notes"])]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    told = json.loads(done.stdout)
+    assert set(TOOLS) <= set(told["tools"])
+    assert sorted(told["texts"]) == sorted(f"noted: n{number}" for number in range(9))
+    assert dict(server.done) == {f"n{number}": 1 for number in range(9)}
+
+
+async def test_what_a_server_asks_of_the_client_reaches_it_and_its_answer_comes_back(tmp_path: Path) -> None:
+    script = ROOT / "tests/conformance/everything_server.py"
+    asked: list[str] = []
+
+    async def sample(_: Wire, params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
+        asked.append(str(params.messages))
+        text = types.TextContent(text="the client's model says hello")
+        return types.CreateMessageResult(role="assistant", content=text, model="m")
+
+    with http_server([sys.executable, str(script)]) as upstream, broker(tmp_path / "b", upstream) as serving:
+        entries = tuple(
+            replace(entry, tool=f"notes/{entry.tool.partition('/')[2]}") for entry in allowed("test_sampling")
+        )
+        await serving.running.mission("Show sampling at work.", entries, 4)
+        files = await asyncio.to_thread(new_token, serving.running, tmp_path / "files")
+        url = serving.running.mcp["notes"]
+        async with Client(stdio_client(stdio(files.command(url))), mode="legacy", sampling_callback=sample) as client:
+            result = await client.call_tool("test_sampling", {"prompt": "say hello"})
+    assert len(asked) == 1
+    assert "the client's model says hello" in words(result)
