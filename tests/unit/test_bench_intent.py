@@ -15,7 +15,7 @@ SCORER = Path(__file__).parents[3] / "shared" / "data" / "score.py"
 def call(
     session: str, number: int, verdict: str, *, bad: bool = False, success: bool = True, wis: float = 50.0
 ) -> Judged:
-    return Judged(session, "t", f"c{number}", "send", bad, success, False, verdict, wis, ("inside_map",), {})
+    return Judged(session, "t", f"c{number}", "send", bad, success, *(False, verdict), wis, ("inside_map",), {})
 
 
 CALLS = [
