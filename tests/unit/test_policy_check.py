@@ -12,6 +12,7 @@ from jittrust.adapters.cedar.places import FindingLevel, PolicyFinding
 from jittrust.adapters.cedar.policy import _TYPES, CedarPolicy, ReloadablePolicy, check_policy
 from jittrust.apps.cli.main import main
 from jittrust.core.errors import BadInputError
+from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.policy import PolicyAnswer
 from jittrust.pep.mcp import translate
 from jittrust.ports.policy import PolicyQuestion
@@ -211,6 +212,36 @@ def test_json_is_one_object_with_every_rule_and_every_finding(
     assert {(one["level"], one["code"], one["rule"], one["line"]) for one in said["findings"]} == {
         ("warning", "never_matches", "a", 2)
     }
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "(" * 20_000 + "true" + ")" * 20_000,
+        "[" * 20_000 + "]" * 20_000 + " == []",
+        "{a:" * 20_000 + "1" + "}" * 20_000 + " == 1",
+        "if true then true else " * 20_000 + "true",
+        " && ".join(["context has tainted"] * 3_000),
+        " || ".join(["true"] * 100_000),
+        "context" + ".a" * 20_000,
+        "context" + '["a"]' * 20_000,
+        "context" + ".contains(1)" * 20_000,
+    ],
+    ids=["brackets", "sets", "records", "if", "and", "or", "members", "indexes", "calls"],
+)
+def test_what_is_nested_too_deep_is_refused_and_ends_nothing(tmp_path: Path, condition: str) -> None:
+    # Cedar's parser has no limit: handed these, it ends the whole process.
+    (found,) = found_in(tmp_path, rule(condition=f"when {{ {condition} }}"))
+
+    assert (found.level, found.code) == (FindingLevel.ERROR, "not_cedar")
+
+
+def test_a_long_rule_that_people_write_is_taken(tmp_path: Path) -> None:
+    tools = ", ".join(f'Tool::"srv/t{number}"' for number in range(1_000))
+    words = " || ".join(f'context.intent == "{code}"' for code in sorted(TAXONOMY)[:40])
+    text = rule(CALL, f"when {{ context has intent && ({words}) && resource in [{tools}] }}")
+
+    assert found_in(tmp_path, text) == ()
 
 
 def test_rules_are_read_again_and_a_broken_file_changes_nothing(tmp_path: Path) -> None:

@@ -64,6 +64,13 @@ def strange_words(part: object) -> Iterator[tuple[str, str]]:
             yield from strange_words(inner)
 
 
+def mentioned(body: Part) -> frozenset[tuple[str, str]]:
+    """Everything that a rule's scope names, and the servers of it."""
+    found = [uid for name in ("principal", "action", "resource") for uid in _uids(body[name])]
+    servers = [server for uid in found if (server := _server_of(uid))]
+    return frozenset((uid["type"], uid["id"]) for uid in (*found, *servers))
+
+
 def covers(wide: Part, narrow: Part) -> bool:
     """Whether `wide` certainly matches whenever `narrow` does. False also means: cannot be told."""
     scopes = all(_scope_covers(wide[name], narrow[name]) for name in ("principal", "action", "resource"))

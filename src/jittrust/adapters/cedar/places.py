@@ -11,6 +11,12 @@ from typing import Final
 # A comment, a string, an end of rule: only what is needed to know where a rule ends.
 _PIECE: Final = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"|;', re.DOTALL)
 _QUOTED: Final = re.compile(r"`([^`]+)`")
+MOST_NESTED: Final = 50
+MOST_JOINED: Final = 200
+_JOINS: Final = re.compile(r"&&|\|\||\bif\b|[-+*]")
+_CHAIN: Final = re.compile(r"(?:(?:\.\s*\w+|\[[^\[\]]*\]|\([^()]*\))\s*){50}")
+# How often it is tried to find where the parser stopped, before the beginning of the rule will do.
+_TRIES: Final = 200
 
 
 class FindingLevel(StrEnum):
@@ -70,6 +76,20 @@ class PolicyStatement:
                 return match.start()
         return None
 
+    def too_deep(self) -> str:
+        """Why it is not handed to Cedar: its parser has no limit of its own, and what is nested too deep ends the whole process. Empty: it is."""
+        bare = _PIECE.sub(lambda match: '""' if match[0].startswith('"') else " ", self.text)
+        depth = 0
+        for sign in bare:
+            depth += (sign in "([{") - (sign in ")]}")
+            if depth > MOST_NESTED:
+                return f"it is nested deeper than {MOST_NESTED} brackets"
+        if _CHAIN.search(bare):
+            return "too many members or methods are asked for one after the other"
+        if sum(1 for _ in _JOINS.finditer(bare)) > MOST_JOINED:
+            return f"more than {MOST_JOINED} conditions are joined in it: write several rules"
+        return ""
+
     def find_named(self, message: str) -> int:
         """Where the first thing that `message` names in back quotes stands; 0, the start of the rule, where it names nothing that is there."""
         for named in _QUOTED.findall(message):
@@ -90,7 +110,9 @@ class PolicyStatement:
         if not message.startswith("unexpected token") or not named:
             return self.find_named(message)
         at = self.text.find(named[0])
-        while at >= 0:
+        for _ in range(_TRIES):
+            if at < 0:
+                break
             if parse(self.text[: at + len(named[0])]) == message:
                 return at
             at = self.text.find(named[0], at + 1)

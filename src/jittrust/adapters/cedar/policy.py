@@ -20,7 +20,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import cedarpy
 
-from jittrust.adapters.cedar.findings import covers, strange_words, why_never
+from jittrust.adapters.cedar.findings import covers, mentioned, strange_words, why_never
 from jittrust.adapters.cedar.partial import Holds, PartialAnswer, conditions, holds, question_leaf, scope_alone
 from jittrust.adapters.cedar.places import FindingLevel, PolicyFinding, PolicyStatement, statements
 from jittrust.core.errors import BadInputError, UnavailableError
@@ -109,15 +109,7 @@ class CedarPolicy:
             self._rules.append(found)
         # Facts that no rule asks for are not even looked at: answers stay the same and are found again.
         self._facts = frozenset[str]().union(*(_asked(prepared.body) for prepared in self._rules))
-        # The index: each rule under what its scope names most narrowly, the rest in a list that is always looked at.
-        self._named: dict[tuple[str, str], list[int]] = {}
-        self._everywhere: list[int] = []
-        for at, prepared in enumerate(self._rules):
-            names = prepared.named()
-            for name in names:
-                self._named.setdefault(name, []).append(at)
-            if not names:
-                self._everywhere.append(at)
+        self._everywhere, self._named = _indexed(self._rules)
         self._slices: _LeastUsed[frozenset[int], cedarpy.PolicySet] = _LeastUsed(MOST_HANDLES)
         self._entities: _LeastUsed[tuple[str, ...], cedarpy.Entities] = _LeastUsed(MOST_HANDLES)
         self._answers: _LeastUsed[bytes, PolicyAnswer] = _LeastUsed(MOST_ANSWERS)
@@ -268,6 +260,7 @@ def check_policy(file: Path) -> tuple[tuple[WrittenRule, ...], tuple[PolicyFindi
             findings.append(found)
         else:
             rules.append(found)
+    everywhere, named = _indexed(rules)
     for at, prepared in enumerate(rules):
         if prepared.rule.file == SHIPPED:
             continue
@@ -279,16 +272,20 @@ def check_policy(file: Path) -> tuple[tuple[WrittenRule, ...], tuple[PolicyFindi
             prepared.finding(FindingLevel.WARNING, "unknown_word", text, word)
             for text, word in strange_words(prepared.body.get("conditions", []))
         ]
-        findings += _covered(prepared, at, rules)
+        # Whatever covers a rule names nothing, or something of what this one names.
+        near = {place for name in mentioned(prepared.body) for place in named.get(name, ())}
+        findings += _covered(prepared, at, rules, near.union(everywhere))
     return (
         tuple(prepared.rule for prepared in rules if prepared.rule.file != SHIPPED),
         tuple(sorted(findings, key=lambda found: (found.line, found.column, found.code))),
     )
 
 
-def _covered(prepared: _Prepared, at: int, rules: list[_Prepared]) -> Iterator[PolicyFinding]:
+def _covered(prepared: _Prepared, at: int, rules: list[_Prepared], places: Iterable[int]) -> Iterator[PolicyFinding]:
+    """What is said against a rule that another covers. `places`: where the rules that could are."""
     rule = prepared.rule
-    for place, other in enumerate(rules):
+    for place in sorted(places):
+        other = rules[place]
         if place == at or not covers(other.body, prepared.body):
             continue
         where = f'"{other.rule.id}" ({other.rule.file}:{other.rule.line})'
@@ -300,6 +297,18 @@ def _covered(prepared: _Prepared, at: int, rules: list[_Prepared]) -> Iterator[P
         if rule.permits is other.rule.permits and (place < at or not covers(prepared.body, other.body)):
             yield prepared.finding(FindingLevel.WARNING, "adds_nothing", f"{where} already says the same and more")
             return
+
+
+def _indexed(rules: Iterable[_Prepared]) -> tuple[list[int], dict[tuple[str, str], list[int]]]:
+    """Rules by what their scope names most narrowly; first those whose scope names nothing."""
+    everywhere, named = list[int](), dict[tuple[str, str], list[int]]()
+    for at, prepared in enumerate(rules):
+        names = prepared.named()
+        for name in names:
+            named.setdefault(name, []).append(at)
+        if not names:
+            everywhere.append(at)
+    return everywhere, named
 
 
 def _examined(sources: Mapping[str, str]) -> Iterator[_Prepared | PolicyFinding]:
@@ -432,6 +441,9 @@ def _read_rules(file: str, text: str) -> Iterator[_Prepared | PolicyFinding]:
         def broken(code: str, what: str, at: int = 0, of: PolicyStatement = statement) -> PolicyFinding:
             return PolicyFinding(FindingLevel.ERROR, code, file, *of.place(at), name, what)  # noqa: B023 - used in this turn
 
+        if deep := statement.too_deep():
+            yield broken("not_cedar", deep)
+            continue
         if complaint := _complaint(statement.text):
             at = statement.find_unexpected(complaint, _complaint)
             yield broken("not_cedar", f"this rule is not Cedar: {complaint}", at)
