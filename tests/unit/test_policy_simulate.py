@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pytest
@@ -46,9 +47,14 @@ STARTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+@cache
+def compiled(policy: str) -> CedarPolicy:
+    return CedarPolicy({"rules.cedar": POLICIES[policy]})
+
+
 async def made(policy: str, call: str, start: str) -> World:
     """A world under a policy in which one call was made."""
-    here = await world(policy=CedarPolicy.load() if not policy else CedarPolicy({"rules.cedar": POLICIES[policy]}))
+    here = await world(policy=compiled(policy))
     await here.join()
     await here.start(*(allowing(tool) for tool in STARTS[start]))
     await here.call(*CALLS[call])
@@ -63,7 +69,7 @@ async def ruling(here: World) -> str:
 
 
 async def simulated(here: World, policy: str, in_force: str) -> SimulatedDecision:
-    rules, before = (CedarPolicy({"rules.cedar": POLICIES[name]}) for name in (policy, in_force))
+    rules, before = compiled(policy), compiled(in_force)
     (recorded,) = recorded_decisions(await here.ledger.entries(0, 1000))
     return Simulation(rules, before, Rules()).judge(recorded)
 
@@ -132,8 +138,7 @@ async def test_records_that_lack_the_facts_give_unknown_and_never_a_guess() -> N
     (recorded,) = recorded_decisions(old)
 
     def would_be(policy: str) -> WouldBe:
-        rules = CedarPolicy({"rules.cedar": POLICIES[policy]})
-        return Simulation(rules, CedarPolicy({"rules.cedar": NOTHING}), Rules()).judge(recorded).would_be
+        return Simulation(compiled(policy), compiled("nothing"), Rules()).judge(recorded).would_be
 
     assert would_be("acts forbidden") is WouldBe.UNKNOWN
     assert would_be("no goal") is WouldBe.UNKNOWN
