@@ -18,6 +18,7 @@ from typing import Literal, cast
 import mcp_types as types
 import pytest
 from mcp import Client
+from mcp.client import ClientRequestContext
 from mcp.client.stdio import stdio_client
 from mcp.shared.exceptions import MCPError
 from tests.agent import DpopAgent
@@ -321,7 +322,9 @@ async def test_what_a_server_asks_of_the_client_reaches_it_and_its_answer_comes_
     script = ROOT / "tests/conformance/everything_server.py"
     asked: list[str] = []
 
-    async def sample(_: Wire, params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
+    async def sample(
+        context: ClientRequestContext, params: types.CreateMessageRequestParams
+    ) -> types.CreateMessageResult:
         asked.append(str(params.messages))
         text = types.TextContent(text="the client's model says hello")
         return types.CreateMessageResult(role="assistant", content=text, model="m")

@@ -32,6 +32,7 @@ from jittrust.ports.commit import MoveGrant, OpenGrant, PutLane, RecordBody, Wri
 from jittrust.ports.grants import ChildGrant, IssuedGrant, NewGrant
 
 # A grant whose end is this near is replaced before the call, so that a call that was let out does not outlive it (seconds).
+_CLIENT = "client"  # kind of resource that a server's question of its client is about
 _RENEW_WITHIN = 1.0
 
 
@@ -102,16 +103,34 @@ class GrantBook:
         attachment = self._state.attachments.get(shown.attachment)
         if attachment is None:
             raise RefusedError("invalid_token", "This enforcement point has not joined.", "Attach first.")
-        if attachment.said.grant:
-            # The caller showed an access token when it joined: that grant and its mission, not the person's current one.
-            return self.behind(ask, replace(shown, grant=attachment.said.grant, attachment=""), now)
         person, agent = attachment.said.person, ask.subject.id
+        if attachment.said.grant:
+            joined = self._state.grants.get(attachment.said.grant)
+            bound = joined is not None and (joined.binding is PassBinding.DPOP or joined.x5t != "")
+            if joined is None or not bound or ask.resource.type != _CLIENT:
+                # The caller showed an access token when it joined: that grant and its mission, not the person's current one.
+                return self.behind(ask, replace(shown, grant=attachment.said.grant, attachment=""), now)
+            # What a server asks of a client in the middle of a call comes with no proof of the caller's: it is judged under the same mission, on
+            # the chain that enforcement points keep. Nothing else is let through that way.
+            chain = [joined, *(self._state.grants.get(above) for above in joined.path)]
+            mission = self._state.missions.get(joined.mission)
+            if mission is None or any(
+                one is None or one.state is not GrantState.ACTIVE or now >= one.expires for one in chain
+            ):
+                raise RefusedError("invalid_token", "The grant takes no calls any more.", "Ask for a new grant.")
+            return self._kept_for(mission, mission.person, agent, now)
         mission = self._state.current(person)
         if mission is None:
             raise RefusedError(
                 "no_mission", "The person has no mission.", "State a goal: jittrust mission start --goal TEXT."
             )
-        # One for all agents of the mission: an agent that introduces itself by another name gets no other budget.
+        return self._kept_for(mission, person, agent, now)
+
+    def _kept_for(self, mission: Mission, person: str, agent: str, now: Instant) -> Backing:
+        """The grant of a mission whose chain enforcement points keep.
+
+        One for all agents of the mission: an agent that introduces itself by another name gets no other budget.
+        """
         live = self._state.shared_grant(mission.id)
         if live is not None and (live.expires - now > _RENEW_WITHIN or not self._may_renew(mission, now)):
             return Backing(live, self._state.lanes[live.id, 0])
