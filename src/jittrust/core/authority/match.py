@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
@@ -10,7 +11,7 @@ from typing import Any
 
 import re2
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -54,6 +55,8 @@ _NEAREST: Mapping[MatchStanding, int] = {standing: place for place, standing in 
 _LONGEST_PATTERN = 2_000
 _LONGEST_SHOWN = 80
 _LONGEST_FAULT = 240
+_MOST_STEPS = 100_000
+"""Values of the constraints times values of the arguments: about a second of work at the worst. What would take more is not inside."""
 _RESOURCE_ROLES = frozenset({ArgumentRole.TARGET, ArgumentRole.SELECTOR})
 
 
@@ -111,10 +114,9 @@ def check_entry(entry: AuthorityEntry) -> None:
         )
     if _remote_reference(entry.constraints):
         raise BadInputError("bad_constraint", "a constraint may only refer to itself ($ref beginning with #)")
-    try:
-        Draft202012Validator.check_schema(entry.constraints)
-    except SchemaError as error:
-        raise BadInputError("bad_constraint", f"the constraint is no JSON Schema: {error.message[:200]}") from None
+    fault = _schema_fault(entry.constraints)
+    if fault:
+        raise BadInputError("bad_constraint", f"the constraint is no JSON Schema: {fault}")
 
 
 def _judge(entry: AuthorityEntry, tool: Tool, arguments: Mapping[str, Json], words: tuple[str, ...]) -> Match:
@@ -186,6 +188,8 @@ def _broken(constraints: Mapping[str, Json], arguments: Mapping[str, Json]) -> s
     """The first thing that the arguments break, for people; empty = nothing. A constraint that cannot be judged is broken."""
     if _remote_reference(constraints):
         return "the constraint refers to something outside itself"
+    if _values_in(constraints) * _values_in(arguments) > _MOST_STEPS:
+        return "constraint and arguments are too large to be compared"
     try:
         # The registry is empty: nothing is ever fetched.
         fault = next(iter(_Bounded(constraints, registry=Registry()).iter_errors(arguments)), None)
@@ -225,4 +229,118 @@ def _unsupported(_validator: object, _value: object, _instance: object, _schema:
     yield ValidationError("patternProperties is not supported in constraints")
 
 
-_Bounded = extend(Draft202012Validator, {"pattern": _pattern, "patternProperties": _unsupported})  # type: ignore[no-untyped-call]
+def _unique(_validator: object, wanted: object, instance: object, _schema: object) -> Iterator[ValidationError]:
+    """`uniqueItems` in linear time: the standard validator compares every pair of what cannot be sorted."""
+    if wanted and isinstance(instance, list | tuple):
+        told = [json.dumps(_whole(one), sort_keys=True) for one in instance]
+        if len(set(told)) != len(told):
+            yield ValidationError("it has members that are equal")
+
+
+def _whole(value: Json) -> Json:
+    """The value with 1.0 as 1, which are equal for JSON Schema."""
+    if isinstance(value, Mapping):
+        return {name: _whole(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Bounded = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, {"pattern": _pattern, "patternProperties": _unsupported, "uniqueItems": _unique}
+)
+
+
+# ---- is it a schema? ----------------------------------------------------------------------------------------------------------------------
+# What the metaschema of JSON Schema 2020-12 says, in one pass: to judge a schema by it takes milliseconds for every part, and strangers send schemas.
+
+
+def _list(value: Json) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _text(value: Json) -> bool:
+    return isinstance(value, str)
+
+
+def _flag(value: Json) -> bool:
+    return isinstance(value, bool)
+
+
+def _number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _count(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and value == int(value)
+
+
+def _names(value: Json) -> bool:
+    return isinstance(value, list | tuple) and all(map(_text, value)) and len(set(map(str, value))) == len(value)
+
+
+def _types(value: Json) -> bool:
+    listed = [value] if isinstance(value, str) else value
+    return (
+        _names(listed) and isinstance(listed, list | tuple) and len(listed) > 0 and _TYPES.issuperset(map(str, listed))
+    )
+
+
+_TYPES = frozenset(("array", "boolean", "integer", "null", "number", "object", "string"))
+_ONE = frozenset(
+    "not if then else contains items additionalProperties propertyNames unevaluatedItems unevaluatedProperties contentSchema".split()
+)
+_SOME = frozenset(("allOf", "anyOf", "oneOf", "prefixItems"))
+_NAMED = frozenset(("properties", "patternProperties", "dependentSchemas", "$defs", "definitions"))
+_SHAPES: Mapping[str, Callable[[Json], bool]] = {
+    **dict.fromkeys(("maxLength", "minLength", "maxItems", "minItems", "maxContains", "minContains"), _count),
+    **dict.fromkeys(("maxProperties", "minProperties"), _count),
+    **dict.fromkeys(("maximum", "minimum", "exclusiveMaximum", "exclusiveMinimum"), _number),
+    **dict.fromkeys(("uniqueItems", "deprecated", "readOnly", "writeOnly"), _flag),
+    **dict.fromkeys(("$ref", "$dynamicRef", "$anchor", "$dynamicAnchor", "$id", "$schema", "$comment"), _text),
+    **dict.fromkeys(("title", "description", "format", "contentEncoding", "contentMediaType"), _text),
+    **dict.fromkeys(("enum", "examples"), _list),
+    "multipleOf": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value > 0,
+    "pattern": lambda value: isinstance(value, str) and _compiled(value) is not None,
+    "required": _names,
+    "dependentRequired": lambda value: isinstance(value, Mapping) and all(map(_names, value.values())),
+    "type": _types,
+}
+
+
+def _schema_fault(schema: Json) -> str:
+    """What is no schema about it; empty = nothing."""
+    parts: list[Json] = [schema]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, bool):
+            continue
+        if not isinstance(part, Mapping):
+            return "a schema is an object, true or false"
+        for word, value in part.items():
+            if word in _ONE:
+                parts.append(value)
+            elif word in _SOME and isinstance(value, list | tuple) and value:
+                parts.extend(value)
+            elif word in _NAMED and isinstance(value, Mapping):
+                parts.extend(value.values())
+            elif word in _SOME or word in _NAMED or not _SHAPES.get(word, _any)(value):
+                return f"{one_line(word, _LONGEST_SHOWN)} is not what it has to be"
+    return ""
+
+
+def _any(value: Json) -> bool:  # noqa: ARG001 - a word that says nothing about its value
+    return True
+
+
+def _values_in(value: Json) -> int:
+    """How many values it is made of, itself included."""
+    found, parts = 0, [value]
+    while parts:
+        part = parts.pop()
+        found += 1
+        if isinstance(part, Mapping):
+            parts.extend(part.values())
+        elif isinstance(part, list | tuple):
+            parts.extend(part)
+    return found

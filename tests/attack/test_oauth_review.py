@@ -1,0 +1,165 @@
+"""An adversary at the authorization server: what costs the broker more than it costs who sends it, and what a yes, a code or a key gives on."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+
+import pytest
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from tests.consenting import CHALLENGE
+from tests.model.world import allowing
+from tests.oauthing import OAuthWorld, error_of, oauth_world
+
+from jittrust.core.authority.map import AuthorityMap
+from jittrust.core.authority.match import MatchStanding, check_entry, match
+from jittrust.core.errors import BadInputError
+from jittrust.core.model import Json, Tool
+
+LONGEST_S = 3.0
+"""For one request of a stranger, on a machine that does other things too; before, the worst of them took minutes."""
+ALL_ACTIONS = ["tools/call", "resources/read", "prompts/get"]
+
+
+def call(constraints: Json) -> dict[str, Json]:
+    return {
+        "type": "urn:jittrust:mcp-call",
+        "identifier": "srv/read_file",
+        "actions": ALL_ACTIONS,
+        "constraints": constraints,
+    }
+
+
+COSTLY: dict[str, list[Json]] = {
+    "ten thousand parts": [call({"allOf": [True] * 10_000})],
+    "sixty-four with parts": [call({"properties": {f"{n}": {} for n in range(24)}}) for _ in range(64)],
+    "a tree of parts": [call({"anyOf": [{"anyOf": [{"anyOf": [{}] * 6}] * 6}] * 6}) for _ in range(4)],
+    "eight thousand names": [call({"required": [f"{n}" for n in range(7_000)]})],
+}
+
+
+async def push(there: OAuthWorld, details: list[Json]) -> tuple[int, str, str]:
+    form = {
+        "client_id": "jittrust-connect",
+        "response_type": "code",
+        "redirect_uri": "http://127.0.0.1:9/callback",
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+        "authorization_details": json.dumps(details, separators=(",", ":")),
+    }
+    answer = await there.ask(form, path="/oauth/par")
+    return (201, "", "") if answer.status_code == 201 else error_of(answer)
+
+
+@pytest.mark.parametrize("name", COSTLY)
+async def test_t58_the_constraints_that_a_stranger_asks_for_hold_nobody_up(name: str) -> None:
+    there = await oauth_world()
+    begun = time.perf_counter()
+
+    status, _, _ = await push(there, COSTLY[name])
+
+    assert status in (201, 400)
+    assert time.perf_counter() - begun < LONGEST_S
+
+
+TOOL = Tool("srv", "read_file", "Reads.")
+BIG: list[tuple[Json, dict[str, Json]]] = [
+    ({"properties": {"a": {"items": {"allOf": [True] * 2_000}}}}, {"a": list(range(20_000))}),
+    ({"properties": {"a": {"items": {"enum": list(range(5_000))}}}}, {"a": list(range(-20_000, 0))}),
+]
+
+
+@pytest.mark.parametrize("row", range(len(BIG)))
+def test_what_an_agent_makes_too_large_to_compare_is_not_inside(row: int) -> None:
+    constraints, arguments = BIG[row]
+    entry = allowing("read_file", constraints=constraints)
+    begun = time.perf_counter()
+
+    found = match(AuthorityMap((entry,)), TOOL, "tools/call", arguments)
+
+    assert found.standing is MatchStanding.CONSTRAINT_FAILED
+    assert time.perf_counter() - begun < LONGEST_S
+
+
+@pytest.mark.parametrize(
+    ("members", "unique"),
+    [
+        ([{"n": n} for n in range(8_000)], True),
+        ([*({"n": n} for n in range(8_000)), {"n": 7.0}], False),
+        ([1, True], True),
+        ([1, 1.0], False),
+        ([[1], [1.0]], False),
+        (["1", 1], True),
+    ],
+)
+def test_members_are_found_to_be_equal_without_comparing_every_pair(members: list[Json], *, unique: bool) -> None:
+    entry = allowing("read_file", constraints={"properties": {"a": {"uniqueItems": True}}})
+    begun = time.perf_counter()
+
+    found = match(AuthorityMap((entry,)), TOOL, "tools/call", {"a": members})
+
+    assert found.inside is unique
+    assert time.perf_counter() - begun < LONGEST_S
+
+
+WORDS = [
+    *("type", "enum", "const", "required", "properties", "items", "prefixItems", "allOf", "anyOf", "not", "if", "minLength", "maxItems"),
+    *("multipleOf", "maximum", "uniqueItems", "dependentRequired", "dependentSchemas", "additionalProperties", "title", "format", "$ref", "$defs"),
+    *("contains", "minContains", "readOnly", "examples", "propertyNames", "unknown"),
+]  # fmt: skip
+
+
+def _made(draw: random.Random, depth: int) -> Json:
+    """Anything, now and then a schema."""
+    plain: list[Json] = [
+        True,
+        False,
+        None,
+        0,
+        1,
+        -1,
+        2.0,
+        1.5,
+        "string",
+        "array",
+        "x",
+        "",
+        [],
+        {},
+        ["a", "b"],
+        ["a", "a"],
+        ["string", "null"],
+    ]
+    if depth == 0 or draw.random() < 0.25:
+        return draw.choice(plain)
+    if draw.random() < 0.2:
+        return [_made(draw, depth - 1) for _ in range(draw.randint(0, 3))]
+    if draw.random() < 0.15:
+        return {draw.choice("abc"): _made(draw, depth - 1) for _ in range(draw.randint(0, 2))}
+    return {draw.choice(WORDS): _made(draw, depth - 1) for _ in range(draw.randint(0, 2))}
+
+
+def test_the_check_in_one_pass_takes_and_refuses_what_the_metaschema_does() -> None:
+    draw = random.Random(20261124)
+    taken = 0
+    for _ in range(3_000):
+        schema = {draw.choice(WORDS): _made(draw, 3) for _ in range(draw.randint(1, 2))}
+        if any(
+            name in json.dumps(schema) for name in ('"$ref": "string"', '"$ref": "array"', '"$ref": "x"', '"$ref": ""')
+        ):
+            continue  # refused for another reason: a reference outside itself
+        try:
+            Draft202012Validator.check_schema(schema)
+            right = True
+        except SchemaError:
+            right = False
+        found = True
+        try:
+            check_entry(allowing("read_file", constraints=schema))
+        except BadInputError:
+            found = False
+        assert found is right, schema
+        taken += found
+    assert 300 < taken < 2_900
