@@ -154,7 +154,13 @@ class Client:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
         nonce = self.live if shown is None else shown
         proof = make_proof(
-            self.signer, method="POST", url=self.url, iat=Instant(time.time()), jti=jti, token=self.token, nonce=nonce
+            self.signer,
+            method="POST",
+            url=self.url,
+            iat=Instant(time.time()),
+            jti=jti,
+            token=self.token,
+            nonce=nonce or None,
         )
         headers = {
             "Content-Type": "application/json",
