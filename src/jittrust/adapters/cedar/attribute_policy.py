@@ -16,6 +16,7 @@ from typing import Any, Final
 import cedarpy
 
 from jittrust.adapters.cedar.attributes_schema import fitted, read_schema
+from jittrust.adapters.cedar.places import statements
 from jittrust.core.errors import BadInputError, UnavailableError
 from jittrust.core.model import Json
 from jittrust.core.policy import PolicyAnswer
@@ -118,6 +119,10 @@ class CedarAttributePolicy:
         return tuple(sorted(self._shapes.actions))
 
     def _compiled(self, policy: str) -> cedarpy.PolicySet:
+        for statement in statements(policy):
+            if deep := statement.too_deep():
+                line, column = statement.place()
+                raise _broken(POLICY_FILE, f"{line}:{column}: {deep}")
         try:
             checked = cedarpy.validate_policies(policy, self._schema)
             parsed = json.loads(cedarpy.policies_to_json_str(policy))
