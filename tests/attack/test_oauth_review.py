@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import random
 import time
@@ -9,7 +11,7 @@ import time
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
-from tests.consenting import CHALLENGE
+from tests.consenting import CHALLENGE, CLIENT, consenting, mission
 from tests.model.world import allowing
 from tests.oauthing import OAuthWorld, error_of, oauth_world
 
@@ -17,6 +19,7 @@ from jittrust.core.authority.map import AuthorityMap
 from jittrust.core.authority.match import MatchStanding, check_entry, match
 from jittrust.core.errors import BadInputError
 from jittrust.core.model import Json, Tool
+from jittrust.core.oauth.error import OAuthError
 
 LONGEST_S = 3.0
 """For one request of a stranger, on a machine that does other things too; before, the worst of them took minutes."""
@@ -163,3 +166,37 @@ def test_the_check_in_one_pass_takes_and_refuses_what_the_metaschema_does() -> N
         assert found is right, schema
         taken += found
     assert 300 < taken < 2_900
+
+
+# ---- T44: a client id more costs a stranger nothing ---------------------------------------------------------------------------------------
+
+
+async def test_t44_a_stranger_with_a_thousand_names_asks_a_person_30_times_an_hour() -> None:
+    here = await consenting()
+    asked = 0
+    for number in range(300):
+        client = dataclasses.replace(CLIENT, id=f"https://evil.example/{number}.json")
+        with contextlib.suppress(OAuthError):
+            await here.ask_elsewhere(mission(f"Read the file {number}.txt"), client=client, requested_expiry="30")
+            asked += 1
+        here.tick(10)
+    assert asked == 30
+
+
+async def test_t44_a_workload_of_ours_and_a_page_are_not_shut_by_what_strangers_ask() -> None:
+    here = await consenting()
+    for number in range(40):
+        client = dataclasses.replace(CLIENT, id=f"https://evil.example/{number}.json")
+        with contextlib.suppress(OAuthError):
+            await here.ask_elsewhere(mission(f"Read the file {number}.txt"), client=client)
+    assert len(await here.world.broker.driving.approvals.waiting()) == 20
+
+    assert await here.code(mission())
+
+    here.tick(3000)
+    for number in range(40, 60):
+        client = dataclasses.replace(CLIENT, id=f"https://evil.example/{number}.json")
+        with contextlib.suppress(OAuthError):
+            await here.ask_elsewhere(mission(f"Read the file {number}.txt"), client=client)
+    ours = dataclasses.replace(CLIENT, id="spiffe://jittrust.test/agent/coder")
+    assert await here.ask_elsewhere(mission("Read the file plan.txt"), client=ours)

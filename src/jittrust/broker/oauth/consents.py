@@ -53,6 +53,7 @@ from jittrust.core.oauth.error import OAuthError
 from jittrust.core.oauth.renewal import Renewal
 from jittrust.core.oauth.request import REQUEST_MOVES, AuthorizationRequest, RequestKind, RequestState
 from jittrust.core.oauth.server_metadata import CIBA
+from jittrust.core.oauth.spiffe_client import is_spiffe
 from jittrust.core.states import move
 from jittrust.core.units import Gas, Instant
 from jittrust.ports.approvals import Answer
@@ -75,6 +76,8 @@ WAITING_OF_ALL: Final = 20
 """Most questions of all clients that wait for one person."""
 ASKED_AN_HOUR: Final = 10
 """Most back-channel questions of one client that one person is asked in an hour without having said yes."""
+ASKED_BY_STRANGERS: Final = 30
+"""The same for all clients together that are no workloads of ours or of a federated domain: a client id more costs a stranger nothing."""
 UNSEEN_MOST: Final = 64
 """Most requests of one client that nobody has signed in for; the oldest is forgotten first."""
 UNSEEN_OF_ALL: Final = 2048
@@ -554,17 +557,24 @@ class ConsentBook:
     async def _check_budget(self, found: AuthorizationRequest, now: Instant) -> None:
         """Refuse what would ask a person too much (approver fatigue): what is refused is never shown."""
         others = [one for one in self._found.of(found.person) if one.approval and one.id != found.id]
-        waiting = [one for one in others if one.state is RequestState.ASKED and now < one.expires]
-        # In these counts a client is a client id: whoever registers many is held by the bound over all of them.
+        elsewhere = found.kind is RequestKind.BACKCHANNEL
+        # A page is asked for by a person who sits in front of it: what strangers ask elsewhere does not shut it.
+        waiting = [
+            one
+            for one in others
+            if one.state is RequestState.ASKED and now < one.expires and (elsewhere or one.kind is RequestKind.CODE)
+        ]
+        # In these counts a client is a client id: whoever registers many is held by the bounds over all of them.
         mine = sum(one.client == found.client for one in waiting)
-        lately = sum(
-            one.client == found.client
-            and one.kind is RequestKind.BACKCHANNEL
+        lately = [
+            one.client
+            for one in others
+            if one.kind is RequestKind.BACKCHANNEL
             and now - one.made < KEPT_SECONDS
             and one.state in (RequestState.ASKED, RequestState.DENIED)
-            for one in others
-        )
-        often = found.kind is RequestKind.BACKCHANNEL and lately >= ASKED_AN_HOUR
+        ]
+        strangers = 0 if is_spiffe(found.client) else sum(not is_spiffe(client) for client in lately)
+        often = elsewhere and (lately.count(found.client) >= ASKED_AN_HOUR or strangers >= ASKED_BY_STRANGERS)
         if mine < WAITING_MOST and len(waiting) < WAITING_OF_ALL and not often:
             return
         refused = OAuthError(
