@@ -8,7 +8,7 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 import pytest
@@ -25,7 +25,7 @@ from jittrust.pep.connect.discovery import UntrustedServerError, base_of
 from jittrust.pep.connect.holder import GrantHolder
 from jittrust.pep.connect.logins import BrowserLogin, FileLogin, Machine, TokenDesk, Wanted
 from jittrust.pep.connect.loopback import LoopbackPage
-from jittrust.pep.connect.tokens import GrantRefusedError
+from jittrust.pep.connect.tokens import GrantRefusedError, HeldGrant
 from jittrust.pep.connect.transport import BrokerTransport
 from jittrust.pep.mcp.stdio import PipeReader, PipeWriter
 
@@ -409,6 +409,112 @@ async def test_a_broker_that_is_not_there_is_an_error_with_a_code_in_time_and_ne
     assert caught.value.code == "broker_unreachable"
     assert "nothing was carried out" in caught.value.message
     assert time.monotonic() - began < 4
+
+
+async def test_those_who_wait_for_a_lane_go_on_with_the_next_grant_and_what_is_under_way_ends_where_it_began(
+    hostile: Hostile, http: BrokerTransport
+) -> None:
+    here, tokens = machine(), [TOKEN]
+    login = FileLogin(here, lambda: json.dumps({"token": tokens[-1], "first_pass": f"p{len(tokens)}"}).encode())
+    holder = GrantHolder(login, here, limit=lambda _: 1)
+    await holder.open()
+    made = Carrier(http, holder, here, hostile.mcp, base_of(hostile.mcp), 5.0)
+
+    async def slow(_: web.Request) -> web.Response:
+        await asyncio.sleep(2.0)
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": {}}, headers={"dpop-nonce": "late"})
+
+    hostile.answers = [slow, ok("q2")]
+    first = asyncio.create_task(sent(made))
+    await asyncio.sleep(0.2)
+    second = asyncio.create_task(sent(made))
+    await asyncio.sleep(0.2)
+    tokens.append(TOKEN[:-1] + "d")
+    await holder.ended(await holder.current(1.0))
+    assert (await asyncio.wait_for(second, 1.0))[0] == 200
+    assert not first.done()
+    assert (await first)[0] == 200
+    assert [claims.get("nonce") for claims in hostile.posts()] == ["p1", "p2"]
+
+
+class Moody:
+    """A server that says no, until it says yes."""
+
+    def __init__(self) -> None:
+        self.willing = False
+        self.asked = 0
+
+    async def first(self) -> HeldGrant:
+        return HeldGrant(TOKEN, 0.0, 60.0)
+
+    async def next(self, before: HeldGrant) -> HeldGrant:
+        self.asked += 1
+        if not self.willing:
+            raise GrantRefusedError("grant_refused", "the mission is suspended")
+        return HeldGrant(TOKEN, before.began + 60.0, before.ends + 60.0)
+
+    async def leave(self, last: HeldGrant) -> None:
+        """Nothing to give back."""
+
+
+async def test_a_server_that_says_no_is_not_asked_by_every_call_and_asked_again_later() -> None:
+    clock, login = [0.0], Moody()
+    holder = GrantHolder(login, replace(machine(), steady=lambda: clock[0]))
+    await holder.open()
+    tenure = await holder.current(1.0)
+    for _ in range(10):
+        with pytest.raises(GrantRefusedError):
+            await holder.ended(tenure)
+    assert login.asked == 1
+    clock[0], login.willing = 10.0, True
+    assert (await holder.ended(tenure)).grant.ends == 120.0
+    assert (await holder.current(1.0)).grant.ends == 120.0
+
+
+async def test_a_subscription_that_breaks_is_taken_up_again_and_the_client_is_greeted_once(
+    hostile: Hostile, http: BrokerTransport
+) -> None:
+    import os
+
+    turns = 0
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        nonlocal turns
+        turns += 1
+        response = web.StreamResponse(headers={"content-type": "text/event-stream", "dpop-nonce": f"n{turns}"})
+        await response.prepare(request)
+        for method in ("notifications/subscriptions/acknowledged", "notifications/tools/list_changed"):
+            await response.write(b"data: " + json.dumps({"jsonrpc": "2.0", "method": method}).encode() + b"\n\n")
+        if turns == 1:
+            cut(request)
+        else:
+            await asyncio.sleep(5)
+        return response
+
+    hostile.always = stream
+    made = await carrier(hostile, http)
+    inward, outward = os.pipe(), os.pipe()
+    with os.fdopen(inward[0], "rb", 0) as source, os.fdopen(outward[1], "wb", 0) as sink:
+        bridge = ConnectBridge(made, reader := PipeReader(source), writer := PipeWriter(sink), ConnectOptions())
+        await reader.open()
+        await writer.open()
+        reading = asyncio.create_task(bridge.read_client())
+        meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+        ask = {"jsonrpc": "2.0", "id": 5, "method": "subscriptions/listen", "params": {"_meta": meta}}
+        os.write(inward[1], json.dumps(ask).encode() + b"\n")
+        async with asyncio.timeout(8):
+            while turns < 2:  # noqa: ASYNC110 - a counter of the test's own
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
+        os.close(inward[1])
+        await asyncio.wait_for(reading, 5)
+        await bridge.drain()
+        await bridge.finish()
+    with os.fdopen(outward[0], "rb") as said:
+        methods = [json.loads(line).get("method") for line in said.read().splitlines()]
+    assert methods.count("notifications/subscriptions/acknowledged") == 1
+    assert methods.count("notifications/tools/list_changed") == 2
+    assert [claims.get("nonce") for claims in hostile.posts()] == ["p0", "n1"]
 
 
 async def test_a_proof_that_is_not_taken_says_which_address_to_use(hostile: Hostile, http: BrokerTransport) -> None:

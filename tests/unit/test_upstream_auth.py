@@ -247,3 +247,10 @@ def test_a_setting_that_is_not_whole_is_bad_input(said: dict[str, str]) -> None:
 def test_short_texts_are_left_alone() -> None:
     assert redacted(b"ok no abc", ["ok", "abc"]) == b"ok no abc"
     assert redacted(b'{"a":"long\\/secret"}', ["long/secret"]) == b'{"a":"[redacted]"}'
+
+
+def test_two_credentials_for_one_header_are_bad_input(other: OtherSide) -> None:
+    auth = behind(other).auth
+    with pytest.raises(BadInputError) as caught:
+        HttpServer("notes", "https://notes.example/mcp", {"Authorization": "Bearer x"}, auth=auth)
+    assert caught.value.code == "config_bad_value"

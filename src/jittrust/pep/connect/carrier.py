@@ -323,7 +323,7 @@ class Sending:
         if status == _UNAUTHORISED:
             return await self._unauthorised(answer)
         problem = answer.media == PROBLEM_TYPE
-        if status in {_BUSY, _AWAY} and problem:
+        if problem and (status in {_BUSY, _AWAY} or answer.problem().get("code") == "pass_stale"):
             return await self._wait_out(answer)
         if status >= _BROKEN and answer.media != "application/json" and not problem:
             # Somebody in between speaks; whether the broker has heard us is unknown.

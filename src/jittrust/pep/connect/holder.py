@@ -15,6 +15,7 @@ from jittrust.pep.connect.tokens import HeldGrant
 _LEAST_MARGIN = 10.0
 _MOST_WAIT = 30.0
 _SHORTAGE_SECONDS = 300.0
+_REFUSED_SECONDS = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +54,8 @@ class GrantHolder:
         self._ready = asyncio.Event()
         self._lock = asyncio.Lock()
         self._refused: JitError | None = None
+        self._refused_at = float("-inf")
+        self._changed = asyncio.Event()
         self.renewals = 0
 
     async def open(self) -> None:
@@ -93,10 +96,11 @@ class GrantHolder:
         return await self._renew(tenure)
 
     async def keep(self) -> None:
-        """Renew before each grant ends, until no more are given. Runs beside everything else."""
+        """Renew before each grant ends, for as long as grants are given. Runs beside everything else."""
         await self._ready.wait()
         failures = 0
         while (tenure := self._tenure) is not None:
+            self._changed.clear()
             left = tenure.grant.ends - self._machine.steady()
             life = tenure.grant.ends - tenure.grant.began
             early = left - min(life / 2, max(_LEAST_MARGIN, life / 4))
@@ -110,7 +114,9 @@ class GrantHolder:
                 await asyncio.sleep(delay(failures, self._machine.draw(), first=1.0, most=_MOST_WAIT))
             except RefusedError as refused:
                 self._machine.tell(f"the grant is not renewed: {refused.message} [{refused.code}]")
-                return
+                # Somebody may yet change that (a mission is resumed, another is started): the next call that needs it asks again.
+                await self._changed.wait()
+                failures = 0
 
     async def leave(self) -> None:
         """Give back what would go on without us."""
@@ -121,15 +127,18 @@ class GrantHolder:
         async with self._lock:
             if self._tenure is not None and self._tenure is not tenure:
                 return self._tenure
-            if isinstance(self._refused, RefusedError):
+            if self._refused is not None and self._machine.steady() < self._refused_at + _REFUSED_SECONDS:
                 raise self._refused
             try:
                 found = await self._login.next(tenure.grant)
             except RefusedError as refused:
-                self._refused = refused
+                self._refused, self._refused_at = refused, self._machine.steady()
                 raise
             self.renewals += 1
-            return self._hold(found)
+            made = self._hold(found)
+        # Whoever waits for a lane of the last grant goes on with this one.
+        await tenure.changed()
+        return made
 
     def _hold(self, grant: HeldGrant) -> Tenure:
         now, before = self._machine.steady(), self._tenure
@@ -137,6 +146,7 @@ class GrantHolder:
         if before is not None:
             before.over = True
             made.short_until = before.short_until
-        self._tenure = made
+        self._tenure, self._refused = made, None
         self._ready.set()
+        self._changed.set()
         return made

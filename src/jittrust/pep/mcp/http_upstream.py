@@ -69,11 +69,15 @@ class HttpServer:
         """Refuse an address that is not HTTP.
 
         Raises:
-            BadInputError: code `bad_upstream_url`.
+            BadInputError: code `bad_upstream_url`, or `config_bad_value`: two credentials for one header.
         """
         parts = urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise BadInputError("bad_upstream_url", f"{self.name}: {self.url!r} is no http or https address")
+        if self.auth is not None and any(name.lower() == "authorization" for name in self.headers):
+            raise BadInputError(
+                "config_bad_value", f"servers.{self.name} has an Authorization header and `auth`", "Keep one of them."
+            )
 
 
 @dataclass(slots=True)
