@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -12,14 +13,17 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from tests.consenting import CHALLENGE, CLIENT, consenting, mission
-from tests.model.world import allowing
-from tests.oauthing import OAuthWorld, error_of, oauth_world
+from tests.model.world import allowing, world
+from tests.oauthing import CREDENTIALS, OAuthWorld, as_workload, error_of, oauth_world, working
 
 from jittrust.core.authority.map import AuthorityMap
 from jittrust.core.authority.match import MatchStanding, check_entry, match
-from jittrust.core.errors import BadInputError
+from jittrust.core.errors import BadInputError, RefusedError
 from jittrust.core.model import Json, Tool
+from jittrust.core.oauth.authorize import goes_to
+from jittrust.core.oauth.client_metadata import check_redirect
 from jittrust.core.oauth.error import OAuthError
+from jittrust.core.response.stop import StopScope
 
 LONGEST_S = 3.0
 """For one request of a stranger, on a machine that does other things too; before, the worst of them took minutes."""
@@ -200,3 +204,60 @@ async def test_t44_a_workload_of_ours_and_a_page_are_not_shut_by_what_strangers_
             await here.ask_elsewhere(mission(f"Read the file {number}.txt"), client=client)
     ours = dataclasses.replace(CLIENT, id="spiffe://jittrust.test/agent/coder")
     assert await here.ask_elsewhere(mission("Read the file plan.txt"), client=ours)
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [("https://[2001:db8::666]/cb", "[2001:db8::666]"), ("https://[2001:db8::666]:8443/cb", "[2001:db8::666]:8443")],
+)
+def test_t45_an_address_of_a_machine_is_shown_as_one_and_not_as_an_app(address: str, host: str) -> None:
+    assert check_redirect(address) == address
+    assert goes_to(address) == (host, False)
+
+
+# ---- what everybody waits for ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(slots=True)
+class SlowPin:
+    """A PIN whose check takes as long as a real one's."""
+
+    went_on: bool = False
+
+    def check(self, pin: str) -> None:
+        """Wait for the loop to go on, as it would for other callers."""
+        for _ in range(200):
+            if self.went_on:
+                return
+            time.sleep(0.01)
+        raise RefusedError("pin_wrong", pin)
+
+
+async def test_the_check_of_a_pin_for_lifting_a_stop_holds_up_no_decision() -> None:
+    there = await world()
+    await there.start()
+    await there.broker.driving.responses.stop(StopScope.AGENT, "agent", "test", "ada")
+    pin = SlowPin()
+    there.broker.driving.responses._pin = pin  # type: ignore[attr-defined]
+
+    lifting = asyncio.create_task(there.broker.driving.responses.lift("agent:agent", "test", "ada", "x"))
+    await asyncio.sleep(0.02)
+    pin.went_on = True
+
+    assert not (await lifting).stands
+
+
+async def test_asking_for_a_status_list_that_is_not_there_looks_through_nothing() -> None:
+    there = await oauth_world()
+    await working(there)
+    answer = await there.ask({"grant_type": CREDENTIALS, **as_workload(await there.svid())})
+    grants = there.broker.state.grants
+    one = grants[answer.json()["grant_id"]]
+    for number in range(200_000):
+        grants[f"z-{number}"] = dataclasses.replace(one, id=f"z-{number}", status=number % 1000, mission="m-none")
+    async with there.web() as web:
+        await web.get("/oauth/status/999999")
+        begun = time.perf_counter()
+        for _ in range(50):
+            assert (await web.get("/oauth/status/999999")).status_code == 404
+    assert time.perf_counter() - begun < 0.5

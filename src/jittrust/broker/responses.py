@@ -6,6 +6,7 @@ an index of its own as well, which no store takes back: a full or hung disk neve
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -175,7 +176,8 @@ class ResponseBook:
 
     async def lift(self, stop: str, why: str, by: str, pin: str) -> Stop:
         """See `Responses.lift`."""
-        self._pin.check(pin)
+        # Checking a PIN takes a while, and every decision would wait for it.
+        await asyncio.to_thread(self._pin.check, pin)
         stored = self._state.of_kind(Stop).get(stop)
         found = self._stops.pulled(stop) or stored
         if found is None or not found.stands:

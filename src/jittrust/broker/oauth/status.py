@@ -183,6 +183,8 @@ class StatusBook:
 
     async def _index(self) -> None:
         grants = self._state.grants
+        if self._indexed is grants and len(grants) == self._count and next(reversed(grants), "") == self._last:
+            return  # nothing new: whoever asks for lists that are not there costs nothing
         names = list(grants)
         if self._indexed is not grants or (self._count and names[self._count - 1 : self._count] != [self._last]):
             self._indexed, self._count = grants, 0

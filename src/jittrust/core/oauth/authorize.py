@@ -65,7 +65,7 @@ def goes_to(redirect_uri: str) -> tuple[str, bool]:
     """Where an answer goes, for people, and whether that is this machine. A scheme of an app is told as such."""
     if _LOOPBACK.match(redirect_uri):
         return "this machine", True
-    found = re.match(r"https://([A-Za-z0-9.\-]+(?::[0-9]{1,5})?)(?:[/?]|\Z)", redirect_uri)
+    found = re.match(r"https://((?:[A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)(?:[/?]|\Z)", redirect_uri)
     if found:
         return found[1], False
     scheme = _SCHEME.match(redirect_uri)
