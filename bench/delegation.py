@@ -206,7 +206,7 @@ def killed(folder: Path, trees: int, kills: int, seed: int) -> dict[str, Any]:
             str(turn),
         ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            limit = dice.randint(1, trees * 12) if done < kills else 0
+            limit = dice.randint(1, trees * 3) if done < kills else 0
             for seen, line in enumerate(process.stdout or (), 1):
                 if line.endswith("\n") and not line.startswith("{"):
                     acknowledged.add(line.strip())
