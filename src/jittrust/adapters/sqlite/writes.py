@@ -208,8 +208,8 @@ def _open_grant(db: sqlite3.Connection, write: OpenGrant) -> None:
     )
     if not db.execute(_ADD_GRANT, row).fetchall() or not db.execute(_ADD_LANE, _lane_row(write.lane)).fetchall():
         raise ConflictError("grant_exists", "there is a grant with this id or for this request already")
-    for entry in grant.authority.entries if grant.authority is not None else ():
-        db.execute("INSERT INTO entry_use VALUES (?, ?, ?)", (grant.id, entry.id, entry.uses_left))
+    for own in grant.authority.entries if grant.authority is not None else ():
+        db.execute("INSERT INTO entry_use VALUES (?, ?, ?)", (grant.id, own.id, own.uses_left))
 
 
 def _move_grant(db: sqlite3.Connection, write: MoveGrant) -> None:
