@@ -113,8 +113,9 @@ def _watch_inside(dying: list[Dying]) -> None:
     inside |= {"apply_write": applied, "open_database": opened}
 
 
-def serve(state: Path, line: socket.socket, *, first: bool) -> None:
-    """The broker's process: one request a line, one answer a line, until it is killed."""
+def serve(state: Path, line: socket.socket, others: socket.socket, *, first: bool) -> None:
+    """The broker's process: one request a line, one answer a line, until it is killed or the other side leaves."""
+    others.close()  # inherited: held open here, it would hide that the client has left
     dying: list[Dying] = []
     _watch_inside(dying)
 
@@ -213,7 +214,7 @@ class Honest:
         """A new broker process."""
         mine, theirs = socket.socketpair()
         fork = multiprocessing.get_context("fork")
-        self.process = fork.Process(target=serve, args=(self.state, theirs), kwargs={"first": first})
+        self.process = fork.Process(target=serve, args=(self.state, theirs, mine), kwargs={"first": first})
         self.process.start()
         theirs.close()
         mine.settimeout(30)
