@@ -8,14 +8,19 @@ import dataclasses
 import json
 import random
 import time
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
+from starlette.applications import Starlette
+from starlette.types import Message
 from tests.consenting import CHALLENGE, CLIENT, consenting, mission
 from tests.model.world import allowing, world
-from tests.oauthing import CREDENTIALS, OAuthWorld, as_workload, error_of, oauth_world, working
+from tests.oauthing import CREDENTIALS, ISSUER, ORIGIN, OAuthWorld, as_workload, error_of, oauth_world, working
 
+from jittrust.api.oauth import form
+from jittrust.api.oauth.app import oauth_routes
 from jittrust.core.authority.map import AuthorityMap
 from jittrust.core.authority.match import MatchStanding, check_entry, match
 from jittrust.core.errors import BadInputError, RefusedError
@@ -48,7 +53,7 @@ COSTLY: dict[str, list[Json]] = {
 
 
 async def push(there: OAuthWorld, details: list[Json]) -> tuple[int, str, str]:
-    form = {
+    sent = {
         "client_id": "jittrust-connect",
         "response_type": "code",
         "redirect_uri": "http://127.0.0.1:9/callback",
@@ -56,7 +61,7 @@ async def push(there: OAuthWorld, details: list[Json]) -> tuple[int, str, str]:
         "code_challenge_method": "S256",
         "authorization_details": json.dumps(details, separators=(",", ":")),
     }
-    answer = await there.ask(form, path="/oauth/par")
+    answer = await there.ask(sent, path="/oauth/par")
     return (201, "", "") if answer.status_code == 201 else error_of(answer)
 
 
@@ -261,3 +266,58 @@ async def test_asking_for_a_status_list_that_is_not_there_looks_through_nothing(
         for _ in range(50):
             assert (await web.get("/oauth/status/999999")).status_code == 404
     assert time.perf_counter() - begun < 0.5
+
+
+# ---- bodies that do not come ---------------------------------------------------------------------------------------------------------------
+
+FORM = "application/x-www-form-urlencoded"
+BODIES = [("/oauth/token", FORM), ("/oauth/revoke", FORM), ("/oauth/register", "application/json")]
+
+
+@pytest.mark.parametrize(("path", "kind"), BODIES)
+async def test_t58_a_body_that_is_held_back_holds_a_connection_for_a_while_only(
+    path: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(form, "BODY_SECONDS", 0.05)
+    there = await oauth_world(registration=True)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"grant"
+        await asyncio.sleep(30)
+
+    async with there.web() as web, asyncio.timeout(5):
+        answer = await web.post(path, content=slow(), headers={"content-type": kind})
+
+    assert error_of(answer) == (400, "invalid_request", "body_too_slow")
+
+
+@pytest.mark.parametrize(("path", "kind"), BODIES)
+async def test_whoever_leaves_in_the_middle_of_a_body_leaves_no_fault_behind(path: str, kind: str) -> None:
+    there = await oauth_world(registration=True)
+    app = Starlette(routes=oauth_routes(there.broker.inner, ISSUER, ORIGIN, ("srv",), registration=True))
+    came: Iterator[Message] = iter(
+        [{"type": "http.request", "body": b"grant", "more_body": True}, {"type": "http.disconnect"}]
+    )
+    said: list[Message] = []
+
+    async def receive() -> Message:
+        return next(came)
+
+    async def send(message: Message) -> None:
+        said.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"content-type", kind.encode())],
+        "http_version": "1.1",
+        "scheme": "http",
+        "server": None,
+    }
+    await app(scope, receive, send)
+
+    assert said[0]["status"] == 400

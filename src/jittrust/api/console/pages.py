@@ -5,6 +5,7 @@ Every page works without anything from elsewhere: the browser is told to load no
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from jittrust.core.errors import BadInputError, JitError, RefusedError
@@ -24,6 +25,7 @@ from jittrust.ports.people import People, SignedIn
 PREFIX: Final = "/console"
 COOKIE: Final = "__Host-jittrust"
 MAX_BODY: Final = 64 * 1024
+BODY_SECONDS: Final = 20.0
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -126,10 +128,16 @@ class Pages:
 async def body_of(request: Request, *names: str) -> dict[str, str]:
     """The named members of a body, each a text; missing ones are empty, others are refused."""
     read = bytearray()
-    async for piece in request.stream():
-        read += piece
-        if len(read) > MAX_BODY:
-            raise BadInputError("body_too_large", f"A body has {MAX_BODY} bytes at most.")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for piece in request.stream():
+                read += piece
+                if len(read) > MAX_BODY:
+                    raise BadInputError("body_too_large", f"A body has {MAX_BODY} bytes at most.")
+    except TimeoutError:
+        raise BadInputError("body_too_slow", "The body did not come in time.") from None
+    except ClientDisconnect:
+        raise BadInputError("body_bad", "The request was broken off.") from None
     told = parse_object(bytes(read), max_bytes=MAX_BODY, max_depth=4)
     found: dict[str, str] = {}
     for name, value in told.items():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import ssl
 from collections.abc import Mapping
 from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from jittrust.core.errors import JitError
@@ -19,6 +20,8 @@ from jittrust.ports.authorization_server import ClientProof
 
 MAX_FORM: Final = 64 * 1024
 """Largest form, in bytes: a large `authorization_details` fits."""
+BODY_SECONDS: Final = 20.0
+"""By when all of a body must be there: whoever holds one back holds a connection."""
 MAX_NAMES: Final = 64
 MAX_NAME: Final = 64
 MAX_CHAIN: Final = 8
@@ -133,17 +136,32 @@ def word_of(error: JitError) -> str:
     return "access_denied" if error.http_status == 403 else "invalid_request"  # noqa: PLR2004
 
 
+async def read_bytes(request: Request, most: int, too_large: OAuthError) -> bytes:
+    """The body, read no further than it may be long, and for no longer than it may take.
+
+    Raises:
+        OAuthError: `too_large`; `invalid_request`: it did not come in time, or the caller has left.
+    """
+    data = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > most:
+                    raise too_large
+    except TimeoutError:
+        raise _bad("body_too_slow", "The body did not come in time") from None
+    except ClientDisconnect:
+        raise _bad("request_malformed", "The request was broken off") from None
+    return bytes(data)
+
+
 async def _body(request: Request) -> bytes:
     length = request.headers.get("content-length", "0")
     too_large = _bad("form_too_large", f"A form has at most {MAX_FORM} bytes")
     if length.isascii() and length.isdigit() and int(length[:20]) > MAX_FORM:
         raise too_large
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MAX_FORM:
-            raise too_large
-    return bytes(data)
+    return await read_bytes(request, MAX_FORM, too_large)
 
 
 def _text(raw: bytes) -> str:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from jittrust.api.oauth.form import client_proof, key_proof, oauth_answer, oauth_error, read_form
+from jittrust.api.oauth.form import client_proof, key_proof, oauth_answer, oauth_error, read_bytes, read_form
 from jittrust.core.errors import BadInputError, JitError
 from jittrust.core.model import Json
 from jittrust.core.oauth.client import OAuthClient
@@ -114,13 +114,10 @@ async def _metadata(request: Request) -> dict[str, Json]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" or request.headers.get("content-encoding", "identity") != "identity":
         raise OAuthError("invalid_client_metadata", "content_type", "Metadata is application/json")
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MAX_METADATA:
-            raise OAuthError("invalid_client_metadata", "metadata_too_large", f"At most {MAX_METADATA} bytes are taken")
+    too_large = OAuthError("invalid_client_metadata", "metadata_too_large", f"At most {MAX_METADATA} bytes are taken")
+    data = await read_bytes(request, MAX_METADATA, too_large)
     try:
-        return parse_object(bytes(data), max_bytes=MAX_METADATA, max_depth=8, max_keys=2000)
+        return parse_object(data, max_bytes=MAX_METADATA, max_depth=8, max_keys=2000)
     except BadInputError as error:
         raise OAuthError(
             "invalid_client_metadata", error.code, f"The metadata is no JSON object: {error.message}"
