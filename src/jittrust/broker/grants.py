@@ -387,8 +387,9 @@ class GrantBook:
         rules = self._rules.grants
         family, since = self._identities.family(holder), now - rules.lineage_spans * rules.ttl
         given = 0
-        for grant in self._state.grants.values():
-            if grant.issued <= since or grant.path:
+        names = {name for one in family for name in self._identities.agent_names(one)}
+        for grant in self._state.held_since(names, jkt, Instant(since)).values():
+            if grant.path:
                 # What was carved from another grant was given with that one.
                 continue
             agent = self._identities.agent(grant.agent)

@@ -171,6 +171,7 @@ class State:
         self._grants_of: dict[str, dict[str, None]] = {}
         self._requested: dict[tuple[str, str], str] = {}
         self._shared: dict[str, str] = {}
+        self._held: dict[str, list[str]] = {}
         self._asked: dict[tuple[str, str], str] = {}
         self._open_approvals: dict[str, None] = {}
         for mission in self.missions.values():
@@ -231,6 +232,17 @@ class State:
             one is not None and one.state is GrantState.ACTIVE and now < one.expires
             for one in (self.grants.get(grant.id), *self.path_of(grant))
         )
+
+    def held_since(self, names: Iterable[str], jkt: str, since: Instant) -> Mapping[str, Grant]:
+        """The grants opened after `since` for agents of these names (with or without `@PERSON` behind it) or bound to this key."""
+        found: dict[str, Grant] = {}
+        for key in (*names, *((f"jkt {jkt}",) if jkt else ())):
+            for name in reversed(self._held.get(key, ())):
+                grant = self.grants[name]
+                if grant.issued <= since:
+                    break
+                found[name] = grant
+        return found
 
     def shared_grant(self, mission: str) -> Grant | None:
         """The newest grant that stands behind the calls of the mission's own enforcement points."""
@@ -419,6 +431,9 @@ class State:
             self._shared[grant.mission] = grant.id
         if grant.request:
             self._requested[grant.mission, grant.request] = grant.id
+        # `NAME@PERSON` is found under NAME too; a key's thumbprint is no agent's name.
+        for key in {grant.agent, grant.agent.rpartition("@")[0], f"jkt {grant.jkt}" if grant.jkt else ""} - {""}:
+            self._held.setdefault(key, []).append(grant.id)
 
     def _index_approval(self, approval: Approval) -> None:
         if approval.kind is ApprovalKind.CALL:

@@ -123,6 +123,15 @@ class IdentityIndex:
             return None
         return self.find(f"client:{agent}") or self.find(f"client:{agent.rpartition('@')[0]}")
 
+    def agent_names(self, identity: str) -> Iterator[str]:
+        """What an agent with this id may be called by in a call; `@PERSON` behind a client's name is left out."""
+        found = self._identities[identity]
+        yield found.id
+        yield found.id.removeprefix(self._trust_domain)
+        for name in found.names:
+            if name.startswith("client:"):
+                yield name.removeprefix("client:")
+
     def person(self, person: str) -> Identity | None:
         """Whom a person's name means: a SPIFFE ID, a path, any name, or `os:NAME`."""
         return self.find(person) or self.find(f"os:{person}")
