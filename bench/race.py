@@ -26,6 +26,7 @@ import aiohttp
 from bench.served import Client, Served, checked, finish, ready
 
 from jittrust.core.grant import passes
+from jittrust.core.grant.grant import Strictness
 from jittrust.core.grant.proof import Ed25519Signer
 
 
@@ -71,7 +72,7 @@ def campaign(state: Path, races: int, clients: int) -> dict[str, Any]:
 
         async def opened() -> Client:
             await ready(state)
-            return (await served.grants([secret]))[0]
+            return (await served.grants([secret], Strictness.STRICT))[0]
 
         client = asyncio.run(opened())
         held = (client.url, client.grant, client.token, client.live)

@@ -20,7 +20,7 @@ from jittrust.adapters.sqlite.ledger_file import LedgerFile
 from jittrust.adapters.unixsocket.join import driving_of, join
 from jittrust.apps.cli.reach import person
 from jittrust.core.errors import JitError
-from jittrust.core.grant.grant import PassBinding
+from jittrust.core.grant.grant import PassBinding, Strictness
 from jittrust.core.grant.proof import Ed25519Signer, make_proof
 from jittrust.core.ledger.checkpoint import LedgerKey
 from jittrust.core.ledger.verify import LedgerVerified, verify
@@ -98,7 +98,7 @@ class Served:
         wait_for(process, self.port)
         return process
 
-    async def grants(self, secrets_of: list[bytes]) -> list[Client]:
+    async def grants(self, secrets_of: list[bytes], strictness: Strictness = Strictness.STOCK) -> list[Client]:
         """A mission under which `echo` goes through, and a client with a grant for each secret key."""
         connection = await join(self.state)
         try:
@@ -108,8 +108,9 @@ class Served:
             for secret in secrets_of:
                 signer = Ed25519Signer.from_secret(secret)
                 new = NewGrant(
-                    person(), "bench", "echo", PassBinding.DPOP, jkt=signer.jkt, gas=Gas(1_000_000), ttl=Seconds(3600)
-                )
+                    person(), "bench", "echo", PassBinding.DPOP, signer.jkt, strictness,
+                    gas=Gas(1_000_000), ttl=Seconds(3600),
+                )  # fmt: skip
                 issued = await driving.grants.open(new)
                 made.append(Client(self.url, signer, issued.grant.id, issued.token, issued.first_pass or ""))
             return made
