@@ -11,24 +11,42 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from joserfc.jwk import ECKey
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from starlette.applications import Starlette
 from starlette.types import Message
-from tests.consenting import CHALLENGE, CLIENT, consenting, mission
+from tests.attack.test_oauth_code_attacks import bring, flow
+from tests.consenting import BACK, CHALLENGE, CLIENT, consenting, mission
 from tests.model.world import allowing, world
-from tests.oauthing import CREDENTIALS, ISSUER, ORIGIN, OAuthWorld, as_workload, error_of, oauth_world, working
+from tests.oauthing import (
+    CREDENTIALS,
+    ISSUER,
+    ORIGIN,
+    RESOURCE,
+    KeyClient,
+    OAuthWorld,
+    as_workload,
+    dpop,
+    error_of,
+    key,
+    oauth_world,
+    working,
+)
 
 from jittrust.api.oauth import form
 from jittrust.api.oauth.app import oauth_routes
 from jittrust.core.authority.map import AuthorityMap
 from jittrust.core.authority.match import MatchStanding, check_entry, match
 from jittrust.core.errors import BadInputError, RefusedError
+from jittrust.core.grant.states import GrantState
 from jittrust.core.model import Json, Tool
 from jittrust.core.oauth.authorize import goes_to
 from jittrust.core.oauth.client_metadata import check_redirect
 from jittrust.core.oauth.error import OAuthError
+from jittrust.core.oauth.renewal import Renewal
 from jittrust.core.response.stop import StopScope
+from jittrust.ports.commit import Change, Committed
 
 LONGEST_S = 3.0
 """For one request of a stranger, on a machine that does other things too; before, the worst of them took minutes."""
@@ -321,3 +339,61 @@ async def test_whoever_leaves_in_the_middle_of_a_body_leaves_no_fault_behind(pat
     await app(scope, receive, send)
 
     assert said[0]["status"] == 400
+
+
+# ---- a yes bounds all that follows from it ------------------------------------------------------------------------------------------------
+
+
+async def test_t33_forty_requests_at_once_get_no_more_uses_than_the_person_said() -> None:
+    here = await flow()
+    there = here.there
+    name = "https://agent.example/client.json"
+    app = KeyClient(there, name, ECKey.generate_key("P-256", {"kid": "c1"}))
+    there.documents.at[name] = json.dumps(
+        {
+            "client_id": name,
+            "redirect_uris": [BACK],
+            "grant_types": ["authorization_code", "client_credentials", "refresh_token"],
+            "token_endpoint_auth_method": "private_key_jwt",
+            "jwks": {"keys": [app.key.as_dict(private=False)]},
+        }
+    ).encode()
+    code = await here.ada.code(mission(gas=100, uses=5), resource=RESOURCE, client_id=name)
+    first = (await there.ask({**bring(code, client_id="-", uses="2"), **app.form()}, dpop(there, key()))).json()
+    refresh = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+    alone = {"grant_type": CREDENTIALS, "resource": RESOURCE, "uses": "1"}
+
+    await asyncio.gather(
+        *(there.ask({**refresh, **app.form()}, dpop(there, key())) for _ in range(20)),
+        *(there.ask({**alone, **app.form()}, dpop(there, key(2 + number))) for number in range(20)),
+    )
+
+    live = [one for one in there.broker.state.grants.values() if one.state is GrantState.ACTIVE]
+    assert 1 <= sum(one.uses_left or 0 for one in live) <= 2
+    assert all(one.uses_limit is not None for one in live)
+    assert sum(int(one.gas_limit) for one in there.broker.state.grants.values()) <= 200
+
+
+async def test_t39_a_code_that_comes_again_while_its_grant_is_being_noted_leaves_nothing_that_renews() -> None:
+    here = await flow()
+    there, reached, gate = here.there, asyncio.Event(), asyncio.Event()
+    code = await here.ada.code(mission(gas=500), resource=RESOURCE)
+    commit = there.store.commit
+
+    async def slow(change: Change) -> Committed:
+        done = await commit(change)
+        if any(record.get("what") == "granted" for record in change.records):
+            reached.set()
+            await gate.wait()
+        return done
+
+    there.store.commit = slow  # type: ignore[method-assign]
+    first = asyncio.create_task(there.ask(bring(code), dpop(there, key())))
+    await reached.wait()
+    thief = await there.ask(bring(code), dpop(there, key(5)))
+    gate.set()
+
+    assert error_of(thief)[1] == "invalid_grant"
+    assert error_of(await first)[1] == "invalid_grant"
+    assert {one.state for one in there.broker.state.grants.values()} == {GrantState.REVOKED}
+    assert all(one.ended for one in there.broker.state.of_kind(Renewal).values())
