@@ -40,16 +40,16 @@ class LaneTurns:
         key = (grant, number)
         line = self._lines.setdefault(key, _Line())
         line.waiting += 1
-        came = False
+        first = came = False
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._rules.queue):
-                    await line.lock.acquire()
-                    came = True
+                    first = await line.lock.acquire()
                     await self._arrived(key)
+                    came = True
             yield came
         finally:
-            if came:
+            if first:
                 line.lock.release()
             line.waiting -= 1
             if not line.waiting:
