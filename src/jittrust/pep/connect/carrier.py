@@ -111,12 +111,14 @@ class Carrier:
             if found is None:
                 continue
             lane, grow = found
-            if grow and lane.newest is not None:
+            if grow:
                 try:
                     await self._open_lane(tenure, lane)
                 except BaseException:
                     tenure.lanes.leave(lane, owner)
                     raise
+                finally:
+                    tenure.lanes.opening -= 1
                 if lane.newest is None and lane.number:
                     tenure.lanes.leave(lane, owner)
                     continue
@@ -131,7 +133,10 @@ class Carrier:
                 lane = tenure.lanes.take(owner, now)
                 if lane is not None:
                     wanted = tenure.waiting > free or (roomy and free == 1 and now < tenure.short_until)
-                    return lane, wanted and free > 0 and tenure.lanes.may_grow and bool(self.base and tenure.grant.id)
+                    grow = wanted and free > 0 and lane.newest is not None and tenure.lanes.may_grow
+                    grow = grow and bool(self.base and tenure.grant.id)
+                    tenure.lanes.opening += grow
+                    return lane, grow
                 tenure.short(now)
                 await tenure.turn.wait()
         return None

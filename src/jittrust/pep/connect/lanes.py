@@ -39,6 +39,7 @@ class HeldLanes:
         """`first_pass`: of lane 0; None: it is asked for by a challenge. `most`: how many lanes the grant allows, as far as is known."""
         self._lanes = {0: HeldLane(0, first_pass or None, now)}
         self.most = max(1, most)
+        self.opening = 0  # asked for, not answered yet
 
     def free(self, now: float) -> list[HeldLane]:
         """Lanes that nobody uses, those used last first. Idle ones are forgotten here."""
@@ -63,7 +64,7 @@ class HeldLanes:
     @property
     def may_grow(self) -> bool:
         """Whether one more lane may be asked for."""
-        return len(self._lanes) < self.most
+        return len(self._lanes) + self.opening < self.most
 
     def opened(self, number: int, first_pass: str, now: float) -> None:
         """The broker has opened a lane."""
