@@ -36,6 +36,7 @@ from tests.oauthing import (
 
 from jittrust.api.oauth import form
 from jittrust.api.oauth.app import oauth_routes
+from jittrust.broker.oauth.replay import ReplayMemory
 from jittrust.core.authority.map import AuthorityMap
 from jittrust.core.authority.match import MatchStanding, check_entry, match
 from jittrust.core.errors import BadInputError, RefusedError
@@ -397,3 +398,30 @@ async def test_t39_a_code_that_comes_again_while_its_grant_is_being_noted_leaves
     assert error_of(await first)[1] == "invalid_grant"
     assert {one.state for one in there.broker.state.grants.values()} == {GrantState.REVOKED}
     assert all(one.ended for one in there.broker.state.of_kind(Renewal).values())
+
+
+async def test_t58_what_strangers_push_fills_no_memory_that_tokens_need() -> None:
+    there = await oauth_world()
+    await working(there)
+    server = there.broker.inner.authorization
+    for name in ("_seen", "_asked"):
+        setattr(server, name, ReplayMemory(there.clock, most=20))
+    sent = {
+        "client_id": "jittrust-connect",
+        "response_type": "code",
+        "redirect_uri": "http://127.0.0.1:9/callback",
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+    }
+    pushed = [
+        await there.ask(
+            {**sent, "state": f"s-{number}"}, dpop(there, key(), url=f"{ISSUER}/oauth/par"), path="/oauth/par"
+        )
+        for number in range(30)
+    ]
+
+    form = {"grant_type": CREDENTIALS, "resource": RESOURCE, **as_workload(await there.svid())}
+    answer = await there.ask(form, dpop(there, key()))
+
+    assert error_of(pushed[-1])[2] == "replay_memory_full"
+    assert answer.status_code == 200

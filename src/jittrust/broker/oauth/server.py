@@ -81,6 +81,8 @@ class ServerBook:
         self._index = IdentityIndex.of(state)
         self._exchanges = ExchangeBook(state, clients, grants, transactions, parts)
         self._seen = ReplayMemory(parts.clock)
+        # Anybody may ask for a public client: what comes there fills no memory that tokens need. By its URL a proof is for one of the two.
+        self._asked = ReplayMemory(parts.clock)
 
     # ---- the port -------------------------------------------------------------------------------------------------------------------------
 
@@ -89,13 +91,13 @@ class ServerBook:
         kind = needed(request.parameters, "grant_type")
         if kind not in GRANT_TYPES:
             raise OAuthError("unsupported_grant_type", "grant_type_unknown", "This grant_type is not given here.")
-        proof = self._proved(request)
+        proof = self._proved(request, self._seen)
         try:
             await self._state.refresh()
             return await self._given(kind, request, proof)
         except JitError as error:
             # Nothing was given, so nothing was used up: the client may try again with the same proof.
-            self._release(proof)
+            self._release(proof, self._seen)
             raise as_oauth(error, "invalid_grant" if kind == REFRESH_TOKEN else "access_denied") from None
 
     async def push(self, request: TokenRequest) -> Pushed:
@@ -119,12 +121,12 @@ class ServerBook:
 
     async def _asker(self, request: TokenRequest) -> tuple[Authenticated, Mapping[str, str]]:
         """The client of a request that a person will see, and its parameters with the key that was proved (RFC 9449 §10.1)."""
-        proof = self._proved(request)
+        proof = self._proved(request, self._asked)
         try:
             await self._state.refresh()
             who = await self._clients.authenticate(request.proof, self._audiences(request))
         except JitError as error:
-            self._release(proof)
+            self._release(proof, self._asked)
             raise as_oauth(error) from None
         if proof is None:
             return who, request.parameters
@@ -137,7 +139,7 @@ class ServerBook:
         issuer = self._parts.issuer
         return tuple(dict.fromkeys((issuer, f"{issuer}{TOKEN_PATH}", request.url)))
 
-    def _proved(self, request: TokenRequest) -> KeyProof | None:
+    def _proved(self, request: TokenRequest, seen: ReplayMemory) -> KeyProof | None:
         """The key that the request proves, taken once; None without a proof."""
         if not request.dpop:
             return None
@@ -146,7 +148,7 @@ class ServerBook:
             proof = check_key_proof(request.dpop, "POST", request.url, now)
         except InvalidProofError as error:
             raise OAuthError("invalid_dpop_proof", error.code, error.message, error.next_step) from None
-        if not self._seen.take(("proof", proof.jkt, proof.jti), proof.iat, Instant(proof.iat + PROOF_SECONDS + 1)):
+        if not seen.take(("proof", proof.jkt, proof.jti), proof.iat, Instant(proof.iat + PROOF_SECONDS + 1)):
             raise OAuthError(
                 "invalid_dpop_proof",
                 "proof_used",
@@ -155,9 +157,10 @@ class ServerBook:
             )
         return proof
 
-    def _release(self, proof: KeyProof | None) -> None:
+    @staticmethod
+    def _release(proof: KeyProof | None, seen: ReplayMemory) -> None:
         if proof is not None:
-            self._seen.release(("proof", proof.jkt, proof.jti))
+            seen.release(("proof", proof.jkt, proof.jti))
 
     # ---- what is given --------------------------------------------------------------------------------------------------------------------
 
