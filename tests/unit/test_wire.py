@@ -32,13 +32,16 @@ from jittrust.core.model import (
     WeightedIntentScore,
 )
 from jittrust.core.response.session import SessionState, Standing
+from jittrust.core.response.stop import Stop, StopScope
 from jittrust.core.units import Gas, Instant, Score, Seconds, Unit
 from jittrust.ports import wire
 from jittrust.ports.approvals import Answer
-from jittrust.ports.decision_point import Decision, Learned, Outcome, Passage, Settled
-from jittrust.ports.grants import IssuedGrant, NewGrant
+from jittrust.ports.decision_point import Decision, Learned, Lease, Outcome, Passage, Settled
+from jittrust.ports.grants import ChildGrant, IssuedGrant, NewGrant
 from jittrust.ports.missions import MissionChange, MissionView, NewMission
 from jittrust.ports.registry import Attached, Attachment
+from jittrust.ports.responses import Stopped
+from jittrust.ports.searches import Found
 
 READING = Reading("O", Unit(0.5), Unit(1.0), "here", "because")
 APPROVAL = Approval(
@@ -129,6 +132,11 @@ VALUES: list[Any] = [
     MissionChange(("e",), add=MISSION.authority.entries, to=MissionState.SUSPENDED),
     NewGrant("dana", "a", "s", PassBinding.DPOP, gas=Gas(5), ttl=Seconds(60)),
     IssuedGrant(GRANT, "token", None),
+    ChildGrant("g", "b", "j" * 43, gas=Gas(3), uses=2, authority=MISSION.authority, may_act=("c",)),
+    Stop("grant:g", StopScope.GRANT, "g", "why", "dana", Instant(1.5)),
+    Stopped(Stop("agent:a", StopScope.AGENT, "a", "why", "dana", Instant(1.5), Instant(2.5), 2), ("g",), ("m",), 3),
+    Lease(goes_on=False, code="grant_ended", why="it was revoked"),
+    Found(("a", "b"), "b"),
     Attachment("dana", "a", "s", (1, 2), "goal", observe=True),
     Attached("p", "m", -1, goal_stated=False, observe=False),
 ]
@@ -171,6 +179,8 @@ def test_every_method_of_every_driving_port_can_go_over_the_wire() -> None:
         "federation",
         "people",
         "sources",
+        "responses",
+        "searches",
     }
     assert wire.calls()["grants.open_lane"].result([1, "x", "y"]) == (1, "x", "y")
     assert wire.calls()["ledger.entries"].result(["AAE="]) == (b"\x00\x01",)

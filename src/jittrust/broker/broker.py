@@ -203,7 +203,12 @@ class Broker:
             gateway=transactions,
         )
         return cls(
-            driving, inner, state, store, (authorities, federation, people), OwnDocuments(state, authorities, identity)
+            driving,
+            inner,
+            state,
+            store,
+            (authorities, federation, people, consents),
+            OwnDocuments(state, authorities, identity),
         )
 
     async def tend(self) -> None:
