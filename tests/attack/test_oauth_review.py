@@ -36,6 +36,7 @@ from tests.oauthing import (
 
 from jittrust.api.oauth import form
 from jittrust.api.oauth.app import oauth_routes
+from jittrust.broker.leases import LeaseBook
 from jittrust.broker.oauth.replay import ReplayMemory
 from jittrust.core.authority.map import AuthorityMap
 from jittrust.core.authority.match import MatchStanding, check_entry, match
@@ -425,3 +426,16 @@ async def test_t58_what_strangers_push_fills_no_memory_that_tokens_need() -> Non
 
     assert error_of(pushed[-1])[2] == "replay_memory_full"
     assert answer.status_code == 200
+
+
+async def test_a_call_more_costs_the_same_however_many_leases_are_remembered() -> None:
+    there = await world()
+    leases = LeaseBook(there.broker.state, there.clock)
+    for number in range(60_000):
+        leases.hold(f"c-{number}", "agent", "m", "g")
+    begun = time.perf_counter()
+
+    for number in range(200):
+        leases.hold(f"d-{number}", "agent", "m", "g")
+
+    assert time.perf_counter() - begun < 0.2

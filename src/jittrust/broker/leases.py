@@ -17,7 +17,7 @@ LEASE_ENDED = "lease_ended"
 # A change is looked at after so many seconds, with all that came in meanwhile; without one the clock is looked at this often.
 _SOON, _OFTEN = 0.02, 0.2
 # A lease that nobody has asked for again for so long is forgotten, seconds.
-_FORGET = 120.0
+_FORGET, _SWEEP = 120.0, 1.0
 
 
 @dataclass(slots=True)
@@ -41,6 +41,9 @@ class LeaseBook:
         self._stops = StopIndex.of(state)
         self._clock = clock
         self._held: dict[str, _Held] = {}
+        # Those that somebody waits for, so that what is only remembered costs nothing; and when what is forgotten was looked for last.
+        self._waited: dict[int, _Held] = {}
+        self._swept = 0.0
         self._changed = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
 
@@ -54,6 +57,7 @@ class LeaseBook:
             return Lease(goes_on=True)
         end: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
         held.waiting.add(end)
+        self._waited[id(held)] = held
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         try:
@@ -62,6 +66,8 @@ class LeaseBook:
             return Lease(goes_on=True)
         finally:
             held.waiting.discard(end)
+            if not held.waiting:
+                self._waited.pop(id(held), None)
             held.asked = asyncio.get_running_loop().time()
 
     def _holding(self, evaluation: str) -> _Held:
@@ -79,8 +85,10 @@ class LeaseBook:
     def hold(self, evaluation: str, agent: str, mission: str, grant: str, *, observed: bool = False) -> _Held:
         """Let an evaluation be asked about that is no open call: a stream that is opened again."""
         now = asyncio.get_running_loop().time()
-        for name in [name for name, one in self._held.items() if not one.waiting and now - one.asked > _FORGET]:
-            del self._held[name]
+        if now - self._swept > _SWEEP:
+            self._swept = now
+            for name in [name for name, one in self._held.items() if not one.waiting and now - one.asked > _FORGET]:
+                del self._held[name]
         self._held[evaluation] = held = _Held(agent, mission, grant, observed, now)
         return held
 
@@ -100,7 +108,7 @@ class LeaseBook:
         """End what may not go on, until nobody waits any more."""
         self._state.listeners.append(self._changed.set)
         try:
-            while waited := [one for one in self._held.values() if one.waiting]:
+            while waited := list(self._waited.values()):
                 for held in waited:
                     why = self._lost(held)
                     for end in held.waiting if why else ():
