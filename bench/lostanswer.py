@@ -36,7 +36,7 @@ import jittrust.adapters.sqlite.commit as sqlite_commit
 from jittrust.adapters.sqlite.schema import MIGRATIONS
 from jittrust.core.grant.grant import Strictness
 from jittrust.core.rules import GrantRules, Rules
-from jittrust.core.units import Gas, Instant
+from jittrust.core.units import Gas, Instant, Seconds
 from jittrust.ports.commit import Change, Committed, SpendPass, Write
 from jittrust.ports.decision_point import Passage
 
@@ -51,7 +51,7 @@ POINTS = {
     "mid_write": ("kill", "drop"),
     "after_write": ("kill", "drop"),
 }
-RULES = Rules(grants=GrantRules(gas=2**40))
+RULES = Rules(grants=GrantRules(gas=2**40, ttl=Seconds(86_400)))
 # The client's own patience, in tries: a broker that does not answer after so many is a fault.
 TRIES = 6
 
