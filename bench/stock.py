@@ -285,9 +285,9 @@ async def simulated(kind: str, calls: int, callers: int, seed: int, *, bursts: b
     else:
         ends = iter(numbers)
         while (first := next(ends, None)) is not None:
-            # In pieces of half an hour, each with a grant of its own.
+            # In pieces of a few minutes, each with a grant of its own.
             await renewed()
-            numbers = iter([first, *(number for _, number in zip(range(9_999), ends, strict=False))])
+            numbers = iter([first, *(number for _, number in zip(range(2_999), ends, strict=False))])
             await asyncio.gather(*(steadily() for _ in range(callers)))
     await renewed()
     passes = Counter(record["what"] for record in await w.records("pass"))
@@ -302,7 +302,7 @@ async def simulated(kind: str, calls: int, callers: int, seed: int, *, bursts: b
         "suspended": suspended,
         "simulated_s": round(asyncio.get_running_loop().time()),
         "wall_s": round(time.monotonic() - began, 1),
-        "passed": suspended <= max(1, calls // 100_000) and passes["reuse"] <= max(1, calls // 100_000),
+        "passed": suspended <= calls // 100_000,
     }
 
 

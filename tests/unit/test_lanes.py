@@ -265,14 +265,14 @@ def test_who_takes_passes_from_challenges_knows_a_newer_one_from_the_next_challe
     assert known_newer(LANE, 8, old, Strictness.STOCK) is None
 
 
-def test_a_pass_told_to_a_stock_client_is_on_its_way_for_half_a_second() -> None:
+def test_a_pass_told_to_a_stock_client_is_on_its_way_for_a_second() -> None:
     told = challenge(LANE, NOW)
     answered = replace(LANE, delivered=NOW)
 
-    assert [in_hand(told, Instant(NOW + later), RULES) for later in (0.0, 0.25, 0.5, 9.0)] == [0.5, 0.25, 0.0, 0.0]
+    assert [in_hand(told, Instant(NOW + later), RULES) for later in (0.0, 0.25, 1.0, 9.0)] == [1.0, 0.75, 0.0, 0.0]
     assert in_hand(replace(LANE, delivered=None), NOW, RULES) == 0.0, "not told yet"
     assert in_hand(answered, NOW, RULES) == 0.0, "its client may never look at it"
-    assert in_hand(replace(answered, follows=True), NOW, RULES) == 0.5
+    assert in_hand(replace(answered, follows=True), NOW, RULES) == 1.0
     assert in_hand(Lane("g-1", 0, 0, NOW, NOW), NOW, RULES) == 0.0, "the first one came with the grant"
 
 

@@ -90,7 +90,7 @@ async def test_callers_with_an_old_pass_are_told_a_new_one_when_the_last_one_tol
     await bought(w, grant, told.next_pass, "c")
 
 
-async def test_a_pass_that_nobody_shows_holds_the_others_up_for_half_a_second() -> None:
+async def test_a_pass_that_nobody_shows_holds_the_others_up_for_a_second() -> None:
     w, grant, first = await stock()
     await bought(w, grant, first, "a")
     await w.show(grant, first, "read_file", {"path": "b"})
@@ -99,7 +99,7 @@ async def test_a_pass_that_nobody_shows_holds_the_others_up_for_half_a_second() 
     told = await w.show(grant, first, "read_file", {"path": "c"})
 
     assert told.passage is Passage.CHALLENGE
-    assert 0.4 < time.monotonic() - began < 1.5
+    assert 0.9 < time.monotonic() - began < 2
 
 
 async def test_who_waits_too_long_is_told_to_come_back() -> None:
@@ -124,4 +124,4 @@ async def test_a_strict_client_never_waits() -> None:
     for word in "bcd":
         assert (await w.show(issued.grant.id, None, "read_file", {"path": word})).passage is Passage.CHALLENGE
 
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 0.9
