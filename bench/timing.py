@@ -2,10 +2,11 @@
 
     python -m bench timing [--samples 20000] [--json]
 
-|t| < 4.5 passes (the bound of TVLA and dudect), and so does a difference of the medians below 50 ns: in process and without a network, tens of
-nanoseconds come from where texts lie and what the processor has guessed. Both the whole samples and those below their common 95th percentile are compared, and the larger |t|
-counts: on a busy machine outliers hide differences. What nobody keeps secret is measured and told, and does not fail the run: whether a client id is known
-(RFC 6749 §2.2), and whether there is a chain of refresh tokens of that id (a dictionary that finds compares one text more: about 10 ns).
+|t| < 4.5 passes (the bound of TVLA and dudect), and so does a difference of the medians below 50 ns: in process and without a network, tens
+of nanoseconds come from where texts lie and what the processor has guessed. Both the whole samples and those below their common 95th
+percentile are compared, and the larger |t| counts: on a busy machine outliers hide differences. What nobody keeps secret is measured and
+told, and does not fail the run: whether a client id is known (RFC 6749 §2.2), and whether there is a chain of refresh tokens of that id (a
+dictionary that finds compares one text more: about 10 ns).
 """
 
 from __future__ import annotations
