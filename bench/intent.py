@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from jittrust.adapters.cedar.policy import CedarPolicy
-from jittrust.apps.replay import recorded_sessions, replay_session
+from jittrust.apps.replay import recorded_sessions, replay_session, shipped_rules
 from jittrust.core.rules import Rules
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "dev"
@@ -102,7 +102,7 @@ def labelled(session: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> l
 
 def judge(path: Path, every: int = 1, *, rules: Rules | None = None) -> tuple[list[Judged], list[float]]:
     """Every labelled call of a suite, and the CPU milliseconds a call, results read included (mean within its session)."""
-    policy, made = CedarPolicy.load(), rules or Rules()
+    policy, made = CedarPolicy.load(), rules or shipped_rules()
     calls: list[Judged] = []
     cost: list[float] = []
     with path.open("rb") as source, asyncio.Runner() as runner:

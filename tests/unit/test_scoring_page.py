@@ -12,9 +12,12 @@ import pytest
 from jittrust.core.authority.propose import ProposalRules
 from jittrust.core.grant.lanes import RotationRules
 from jittrust.core.intent.alignment import AlignmentRules
+from jittrust.core.intent.attribution import AttributionRules
+from jittrust.core.intent.baseline import Baseline, BaselineRules
 from jittrust.core.intent.drift import DriftRules
 from jittrust.core.intent.fields import FieldRules
 from jittrust.core.intent.goal import GoalRules
+from jittrust.core.intent.misaligned import MisalignedModel
 from jittrust.core.intent.provenance import ProvenanceRules
 from jittrust.core.intent.reading import IntentRules
 from jittrust.core.intent.roles import RoleRules
@@ -30,9 +33,11 @@ from jittrust.core.scoring.wis import Weights
 
 DOCS = Path(__file__).parents[2] / "docs"
 RULES = (
-    AlignmentRules, ContextRules, DriftRules, FieldRules, GoalRules, GrantRules, IntentRules, LadderRules, PriceRules, ProposalRules,
+    AlignmentRules, AttributionRules, BaselineRules, ContextRules, DriftRules, FieldRules, GoalRules, GrantRules, IntentRules, LadderRules, PriceRules, ProposalRules,
     ProvenanceRules, RiskRules, RoleRules, RotationRules, Rules, TextRules, TrustRules, Weights,
 )  # fmt: skip
+LEARNED = (Baseline, MisalignedModel)
+"""Data that rules carry: learned, not chosen, so without a row."""
 
 
 def rows() -> dict[str, float]:
@@ -50,7 +55,7 @@ def constants(rules: type) -> dict[str, float]:
         if isinstance(value, Mapping):
             found |= {f"{rules.__name__}.{constant.name}.{name}": inner for name, inner in value.items()}
         elif is_dataclass(value):
-            assert type(value) in RULES
+            assert type(value) in (*RULES, *LEARNED)
         else:
             found[f"{rules.__name__}.{constant.name}"] = value
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +17,7 @@ from typing import BinaryIO
 from nacl.signing import SigningKey
 
 from jittrust.adapters.cedar.policy import CedarPolicy
+from jittrust.adapters.files.models import shipped_model
 from jittrust.adapters.memory.commit import MemoryCommit
 from jittrust.adapters.memory.pin import MemoryPin
 from jittrust.apps.wiring import offline_identity
@@ -25,13 +26,19 @@ from jittrust.broker.evaluate import Evaluations
 from jittrust.broker.grants import BrokerSecrets
 from jittrust.core.errors import BadInputError
 from jittrust.core.grant.grant import PassBinding, Shown
-from jittrust.core.intent.reading import classify
+from jittrust.core.intent.attribution import Attribution
+from jittrust.core.intent.baseline import NO_BASELINE, Baseline
+from jittrust.core.intent.goal import read_goal
+from jittrust.core.intent.origin import ArgumentOrigin
+from jittrust.core.intent.reading import ActionReading, classify
+from jittrust.core.intent.roles import argument_roles
 from jittrust.core.ledger.checkpoint import LedgerSigner
-from jittrust.core.mission.mission import GoalSource
+from jittrust.core.mission.mission import Goal, GoalSource
 from jittrust.core.mission.states import MissionState
-from jittrust.core.model import Evaluation, Json, Subject, SubjectKind
+from jittrust.core.model import Evaluation, Json, Subject, SubjectKind, Tool
 from jittrust.core.response.session import SessionState
 from jittrust.core.rules import Rules
+from jittrust.core.scoring.context import value_keys
 from jittrust.core.strict_json import parse
 from jittrust.core.units import Instant
 from jittrust.pep.mcp.jsonrpc import MalformedMessageError, read_message
@@ -96,8 +103,23 @@ class RecordedSession:
     messages: tuple[Mapping[str, Json], ...]
 
 
-def replay_file(path: Path, *, independent: bool = False) -> Iterator[dict[str, Json]]:
-    """Judge every session of a file; one dict a tool call, in order.
+@dataclass(frozen=True, slots=True)
+class WatchedCall:
+    """What was known of one judged call, for those who learn from recordings; `before` is the name of the tool called before, "" = none."""
+
+    call: str
+    goal: Goal
+    tool: Tool
+    reading: ActionReading
+    origins: tuple[ArgumentOrigin, ...]
+    attribution: Attribution
+    keys: tuple[str, ...]
+    before: str
+    row: Mapping[str, Json]
+
+
+def replay_file(path: Path, *, independent: bool = False, rules: Rules | None = None) -> Iterator[dict[str, Json]]:
+    """Judge every session of a file; one dict a tool call, in order. `rules`: those to judge by; None = as they are shipped.
 
     Raises:
         BadInputError: code `replay_missing`, `replay_line` (which line, what is wrong).
@@ -111,7 +133,12 @@ def replay_file(path: Path, *, independent: bool = False) -> Iterator[dict[str, 
     policy = CedarPolicy.load()
     with source, asyncio.Runner() as runner:
         for session in recorded_sessions(source, str(path)):
-            yield from runner.run(replay_session(session, policy, Rules(), independent=independent))
+            yield from runner.run(replay_session(session, policy, rules or shipped_rules(), independent=independent))
+
+
+def shipped_rules(baseline: Baseline = NO_BASELINE) -> Rules:
+    """The rules as they are shipped, with the learned weights, and the baseline of a deployment that adopted one."""
+    return Rules(model=shipped_model(), baseline=baseline)
 
 
 def recorded_sessions(source: BinaryIO, name: str) -> Iterator[RecordedSession]:
@@ -162,9 +189,14 @@ def _definition(tool: Json, where: str) -> Mapping[str, Json]:
 
 
 async def replay_session(
-    session: RecordedSession, policy: Policy, rules: Rules, *, independent: bool = False
+    session: RecordedSession,
+    policy: Policy,
+    rules: Rules,
+    *,
+    independent: bool = False,
+    watch: Callable[[WatchedCall], None] | None = None,
 ) -> list[dict[str, Json]]:
-    """Judge one session with a broker of its own: empty history, virtual clock."""
+    """Judge one session with a broker of its own: empty history, virtual clock. `watch` is told of every call that could be read."""
     clock, signing = VirtualClock(), SigningKey(hashlib.sha256(b"replay").digest())
     signer = LedgerSigner.from_seed("jittrust.local/replay", bytes(signing))
     store = MemoryCommit(signer=signer, origin="jittrust.local/replay")
@@ -181,19 +213,28 @@ async def replay_session(
         issuer="urn:jittrust.local:replay",
         identity=offline_identity(rules, clock, CountedNames()),
     )
-    run = _Run(session, broker, rules, clock, independent=independent)
+    run = _Run(session, broker, rules, clock, independent=independent, watch=watch)
     return await run.rows()
 
 
 class _Run:
     def __init__(
-        self, session: RecordedSession, broker: Broker, rules: Rules, clock: VirtualClock, *, independent: bool
+        self,
+        session: RecordedSession,
+        broker: Broker,
+        rules: Rules,
+        clock: VirtualClock,
+        *,
+        independent: bool,
+        watch: Callable[[WatchedCall], None] | None,
     ) -> None:
         self._session = session
         self._broker = broker
         self._rules = rules
         self._clock = clock
         self._independent = independent
+        self._watch = watch
+        self._before = ""
         self._pending: dict[str, tuple[Evaluation, Decision]] = {}
         self._rows: list[dict[str, Json]] = []
         self._attached = ""
@@ -245,8 +286,35 @@ class _Run:
         )
         self._pending[identity] = (asked, decision)
         self._rows.append(row | self._told(decision))
+        if self._watch is not None:
+            self._watched(self._watch, asked, decision, self._rows[-1])
         if self._independent:
             await self._forget_responses(decision.mission)
+
+    def _watched(
+        self, watch: Callable[[WatchedCall], None], asked: Evaluation, decision: Decision, row: Mapping[str, Json]
+    ) -> None:
+        state = self._broker.state
+        tool, mission = state.tools.get(asked.resource.id), state.missions.get(decision.mission)
+        if tool is None or mission is None:
+            return
+        memory, roles = state.memory(mission.id), argument_roles(tool, asked.arguments)
+        reading = classify(tool, asked.arguments, roles=roles)
+        found = memory.provenance.sentences.explain(tool, reading, asked.arguments, roles, read_goal(mission.goal))
+        watch(
+            WatchedCall(
+                str(row["call"]),
+                mission.goal,
+                tool,
+                reading,
+                memory.provenance.trace(asked.arguments, mission.goal, roles, memory.operator),
+                found,
+                value_keys(tool, asked.arguments, roles, self._rules.context),
+                self._before,
+                row,
+            )
+        )
+        self._before = tool.name
 
     def _told(self, decision: Decision) -> dict[str, Json]:
         verdict = decision.verdict

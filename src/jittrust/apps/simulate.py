@@ -108,7 +108,9 @@ _OUTSIDE: Final[Mapping[WouldBe, frozenset[str]]] = {
     ),
     WouldBe.DENY: frozenset({"outside_map_dangerous"}),
 }
-_ASKS: Final = frozenset({"tainted_argument", "unnamed_target", "factor_unknown", "low_wis", "drift", "narrowed"})
+_ASKS: Final = frozenset(
+    {"tainted_argument", "unnamed_target", "misaligned", "factor_unknown", "low_wis", "drift", "narrowed"}
+)
 
 
 def recorded_decisions(entries: Iterable[bytes]) -> Iterator[RecordedDecision]:

@@ -15,6 +15,8 @@ from jittrust.core.decide import Facts, read_arguments
 from jittrust.core.errors import JitError
 from jittrust.core.grant.grant import Grant, PassBinding, Presentation
 from jittrust.core.history import History
+from jittrust.core.intent.attribution import Attribution
+from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
 from jittrust.core.intent.reading import ActionReading, classify
 from jittrust.core.intent.roles import argument_roles, leaves
@@ -100,6 +102,7 @@ class Gather:
         keys: tuple[str, ...] = ()
         reading: ActionReading | None = None
         roles: Mapping[str, ArgumentRole] | None = None
+        attribution: Attribution | None = None
         if tool is not None:
             roles = argument_roles(tool, ask.arguments)
             read = read_arguments(ask)
@@ -108,6 +111,9 @@ class Gather:
             # What the index had to forget it marks value by value; only results that were never seen make every origin unknown.
             if not memory.results_lost:
                 origins = memory.provenance.trace(ask.arguments, mission.goal, roles, memory.operator)
+                attribution = memory.provenance.sentences.explain(
+                    tool, reading, ask.arguments, roles, read_goal(mission.goal)
+                )
         history = self._state.histories.get(agent_of(ask, grant), History())
         return Facts(
             mission=mission,
@@ -127,6 +133,7 @@ class Gather:
             observed=observed or mission.observe,
             reading=reading,
             roles=roles,
+            attribution=attribution,
             novelty=novelty_of(
                 sum(key not in memory.targets for key in keys), len(keys), len(memory.targets), self._rules.price
             ),

@@ -18,7 +18,11 @@ from jittrust.core.grant.states import GrantState
 from jittrust.core.history import History
 from jittrust.core.identity.standing import IdentityStanding
 from jittrust.core.intent.alignment import clarity
+from jittrust.core.intent.attribution import Attribution
+from jittrust.core.intent.baseline import surprise, usual_origin
 from jittrust.core.intent.drift import TrailStep, drift
+from jittrust.core.intent.goal import read_goal
+from jittrust.core.intent.misaligned import misaligned, signs
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.reading import ActionReading, classify
 from jittrust.core.mission.mission import Mission
@@ -73,6 +77,7 @@ class Facts:
         stop: the pull of the kill switch that reaches this call; None = none does.
         path: the grants that the grant was carved from, as they stand now, the root first; None in it = one that is not known.
         narrowing: which condition the holder put on the grant's token forbids the call, for people; empty = none does.
+        attribution: whether the goal or a sentence in a result explains the call; None = not known.
     """
 
     mission: Mission | None
@@ -99,6 +104,7 @@ class Facts:
     stop: Stop | None = None
     path: tuple[Grant | None, ...] = ()
     narrowing: str = ""
+    attribution: Attribution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -562,16 +568,18 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
             "Name it in the goal, or approve this one call.",
         )
         return Ruling.STEP_UP
-    asked = False
-    if case.taints:
-        named = "; ".join(first_seen(taint) for taint in case.taints[:3])
+    asked = outside = ruling is not Ruling.ALLOW
+    suspicion = _suspicion(case)
+    suspect = _suspect(case, suspicion)
+    if taints := _unusual(case, case.taints, suspect=suspect):
+        named = "; ".join(first_seen(taint) for taint in taints[:3])
         case.say(
             "tainted_argument",
             f"A value that decides who gains or what is touched is a stranger's: {named}.",
             "Say it in the goal, or approve this one call: jittrust approve.",
         )
         asked = True
-    elif invented := unnamed(facts.origins or (), reading, case.ask.arguments):
+    elif invented := _unusual(case, unnamed(facts.origins or (), reading, case.ask.arguments), suspect=suspect):
         named = "; ".join(f"{one.path.lstrip('/')} “{one.shown}”" for one in invented[:3])
         case.say(
             "unnamed_target",
@@ -579,18 +587,27 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
             "Say it in the goal, or approve this one call: jittrust approve.",
         )
         asked = True
+    if suspect and suspicion is not None:
+        case.say(
+            "misaligned",
+            f"It looks like somebody else's wish ({suspicion.value or 0.0:.2f} of 1): {suspicion.why}",
+            "Say it in the goal, or approve this one call: jittrust approve.",
+        )
+        asked = True
     if facts.origins is None or wis.unknown:
         lost = ", ".join((*wis.unknown, *(("origins",) if facts.origins is None else ())))
         case.say("factor_unknown", f"This could not be measured: {lost}.", "Approve this one call: jittrust approve.")
         asked = True
-    if wis.value < case.rules.ask_below:
+    # One question is enough: what only says once more that the goal does not cover the call is left out where the map has a person asked anyway.
+    if not outside and wis.value < case.rules.ask_below:
         case.say(
             "low_wis",
             f"The Weighted Intent Score is {wis.value:.1f}; a call with consequences needs {case.rules.ask_below:.0f}.",
             "Approve this one call: jittrust approve.",
         )
         asked = True
-    if case.drift is not None and case.drift.value is not None and case.drift.value >= case.rules.drift_from:
+    far = case.drift.value if case.drift is not None else None
+    if not outside and case.drift is not None and far is not None and far >= case.rules.drift_from:
         case.say("drift", case.drift.why, "Say more of the goal, or approve this one call: jittrust approve.")
         asked = True
     if facts.standing is not None and facts.standing.state is SessionState.NARROWED:
@@ -601,6 +618,33 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         )
         asked = True
     return Ruling.STEP_UP if asked and ruling is Ruling.ALLOW else ruling
+
+
+def _suspicion(case: _Case) -> Reading | None:
+    """How likely the call is somebody else's wish; None where there is no goal to compare it with, or what came back is not known."""
+    facts, reading = case.facts, case.reading
+    if facts.mission is None or not facts.mission.goal.stated or facts.tool is None or reading is None:
+        return None
+    if facts.attribution is None or facts.origins is None:
+        return None
+    before = facts.history.last_tool.partition("/")[2] if facts.history is not None else ""
+    usual = surprise(case.rules.baseline, facts.tool, before, facts.origins, facts.keys)
+    found = signs(read_goal(facts.mission.goal), reading, facts.origins, facts.attribution, usual)
+    return misaligned(found, case.rules.model, learned=usual is not None)
+
+
+def _suspect(case: _Case, suspicion: Reading | None) -> bool:
+    rules = case.rules
+    limit = rules.baseline.threshold if rules.baseline.adopted else rules.misaligned_from
+    return suspicion is not None and suspicion.value is not None and suspicion.value > limit
+
+
+def _unusual(case: _Case, values: tuple[ArgumentOrigin, ...], *, suspect: bool) -> tuple[ArgumentOrigin, ...]:
+    """Of a stranger's, or of invented, values those that do not usually come from there in this deployment, by a baseline that an operator adopted."""
+    tool, baseline = case.facts.tool, case.rules.baseline
+    if suspect or tool is None or not baseline.adopted:
+        return values
+    return tuple(one for one in values if not usual_origin(baseline, tool, one))
 
 
 def _goal_points_at(case: _Case) -> bool:

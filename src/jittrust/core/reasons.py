@@ -152,6 +152,11 @@ REASONS: Mapping[str, ReasonCode] = _table(
         AgentCode.APPROVAL_NEEDED,
     ),
     ("low_wis", "The Weighted Intent Score lies below what a call with consequences needs.", AgentCode.APPROVAL_NEEDED),
+    (
+        "misaligned",
+        "Measured together, the call looks like the wish of a text that a tool returned, not of the person.",
+        AgentCode.APPROVAL_NEEDED,
+    ),
     ("drift", "The trail of calls has moved too far from the original goal.", AgentCode.APPROVAL_NEEDED),
     ("narrowed", "Privileges are reduced: every call with consequences needs a person.", AgentCode.APPROVAL_NEEDED),
     ("aligned", "The call serves the goal, within the usual.", AgentCode.OK),

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from jittrust.core.authority.propose import ProposalRules
 from jittrust.core.grant.lanes import RotationRules
 from jittrust.core.intent.alignment import AlignmentRules
+from jittrust.core.intent.baseline import NO_BASELINE, Baseline
 from jittrust.core.intent.drift import DriftRules
+from jittrust.core.intent.misaligned import MisalignedModel
 from jittrust.core.response.ladder import LadderRules
 from jittrust.core.scoring.context import ContextRules
 from jittrust.core.scoring.price import PriceRules
@@ -43,13 +45,17 @@ class Rules:
     `ask_below`: a call with consequences and a WIS below this goes to a person. `deny_outside_from`: a tainted call with consequences outside the
     map is refused, not asked about, from this risk on. `drift_from`: drift from which a call with consequences goes to a person.
     `ask_read_from`: risk from which a read goes to a person unless the goal's own words name what is read (secrets).
-    `sensitive_from`: sensitivity from which a written policy is told that the call is sensitive.
+    `misaligned_from`: probability of being somebody else's wish above which a call with consequences goes to a person; an adopted baseline brings
+    its own. `sensitive_from`: sensitivity from which a written policy is told that the call is sensitive.
     `elicit_up_to`: highest risk (R) that a confirmation in the agent's own client may answer.
+    `model`: the weights of `core.intent.misaligned`; without any, nothing is asked for that reason. `baseline`: what is usual in this deployment, once
+    an operator adopted it. Both are data, not constants.
     """
 
     ask_below: float = 30.0
     deny_outside_from: float = 0.75
     drift_from: float = 0.8
+    misaligned_from: float = 0.5
     ask_read_from: float = 0.85
     elicit_up_to: float = 0.4
     sensitive_from: float = 0.6
@@ -64,3 +70,5 @@ class Rules:
     ladder: LadderRules = field(default_factory=LadderRules)
     rotation: RotationRules = field(default_factory=RotationRules)
     grants: GrantRules = field(default_factory=GrantRules)
+    model: MisalignedModel = field(default_factory=MisalignedModel)
+    baseline: Baseline = NO_BASELINE

@@ -170,6 +170,7 @@ _SENTENCES: Mapping[str, str] = {
     "waits_for_person": "You asked for nothing of the kind; it takes your yes.",
     "outside_map": "Nothing in what you asked for needs this; it takes your yes.",
     "narrowed": "Covered by what you asked for, but this session has lost credit: anything with consequences takes your yes.",
+    "misaligned": "It looks like the wish of a text it read, not yours.",
     "drift": "It has strayed too far from what you asked for.",
     "low_wis": "It fits too badly for the harm it could do.",
     "gas_exhausted": "It costs more than is left.",

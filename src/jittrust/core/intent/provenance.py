@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jittrust.core.intent.attribution import SentenceIndex
 from jittrust.core.intent.fields import FIELD_RULES, split_result, too_many
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.roles import leaves
@@ -73,12 +74,13 @@ class _Found:
 class ProvenanceIndex:
     """What the tools of one mission returned, indexed by value. Not safe for two threads at once.
 
-    `lost`: something had to be forgotten. `searched`: characters of free text searched for the last call.
+    `lost`: something had to be forgotten. `searched`: characters of free text searched for the last call. `sentences`: what strangers said.
     """
 
     rules: ProvenanceRules = PROVENANCE_RULES
     lost: bool = False
     searched: int = 0
+    sentences: SentenceIndex = field(default_factory=SentenceIndex)
     _fields: dict[str, _Found] = field(default_factory=dict)
     _texts: list[_Text] = field(default_factory=list)
     _kept: dict[str, _Found] = field(default_factory=dict)
@@ -256,6 +258,8 @@ class ProvenanceIndex:
         if not text:
             return
         added = _Text(f"+{source}" if endorsed else source, text)
+        if not endorsed:
+            self.sentences.add(source, text)
         self._texts.append(added)
         self._size += len(text)
         for start in range(0, len(text), self.rules.window):

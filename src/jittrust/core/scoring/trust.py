@@ -40,6 +40,7 @@ class TrustRules:
             "constraint_failed": 3.0,
             "refused_by_person": 6.0,
             "uses_exhausted": 2.0,
+            "misaligned": 4.0,
             "low_wis": 2.0,
             "secret_read": 3.0,
             "drift": 2.0,
