@@ -389,6 +389,48 @@ async def test_an_answer_after_a_lost_one_that_is_a_challenge_leaves_the_call_in
     assert [claims.get("nonce") for claims in hostile.posts()[2:]] == [None, "p2", "p2", None, "p4"]
 
 
+async def test_a_call_that_may_have_been_carried_out_is_not_sent_again_in_another_session(
+    hostile: Hostile, http: BrokerTransport
+) -> None:
+    import os
+
+    def session(nonce: str, **headers: str) -> Answer:
+        body: dict[str, Json] = {"jsonrpc": "2.0", "id": 1, "result": {"protocolVersion": "2025-11-25"}}
+        return lambda _: web.json_response(body, headers={"dpop-nonce": nonce, **headers})
+
+    def gone(_: web.Request) -> web.Response:
+        return web.json_response({"code": "session_unknown"}, status=404, content_type="application/problem+json")
+
+    hostile.answers = [session("p1", **{"mcp-session-id": "s1"}), cut, gone]
+    hostile.always = cut
+    made = await carrier(hostile, http)
+    inward, outward = os.pipe(), os.pipe()
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    with os.fdopen(inward[0], "rb", 0) as source, os.fdopen(outward[1], "wb", 0) as sink:
+        bridge = ConnectBridge(
+            made, reader := PipeReader(source), writer := PipeWriter(sink), ConnectOptions(drain_s=5, end_s=0.1)
+        )
+        await reader.open()
+        await writer.open()
+        reading = asyncio.create_task(bridge.read_client())
+        ask = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+        os.write(inward[1], json.dumps(ask).encode() + b"\n")
+        async with asyncio.timeout(5):
+            while not hostile.posts():  # noqa: ASYNC110 - another task fills it
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
+        os.write(inward[1], CALL.replace(b'"id":1', b'"id":2') + b"\n")
+        os.close(inward[1])
+        await asyncio.wait_for(reading, 5)
+        await bridge.drain()
+        await bridge.finish()
+    with os.fdopen(outward[0], "rb") as said:
+        [_, answer] = [json.loads(line) for line in said.read().splitlines()]
+    assert answer["error"]["data"]["code"] == "in_doubt"
+    paid = [body for _, _, body in hostile.seen if b"tools/call" in body]
+    assert len(paid) == 2  # once, and once more with the same pass
+
+
 async def test_answers_that_hand_out_no_pass_are_followed_by_a_request_without_one(
     hostile: Hostile, http: BrokerTransport
 ) -> None:

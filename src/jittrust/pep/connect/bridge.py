@@ -219,6 +219,7 @@ class ConnectBridge:
             try:
                 answer = await sending.answer()
                 if session is not None and _is_gone(answer):
+                    sending.unheard()
                     sending.close()  # its lane is needed
                     await self._join_again(session)
                     continue
@@ -258,6 +259,8 @@ class ConnectBridge:
             answer = await sending.answer()
         found = _message_in(answer)
         if found is None:
+            # What the broker says now is about what was sent last; an earlier one may have been carried out all the same.
+            sending.unheard()
             raise _error_of(answer)
         return found
 

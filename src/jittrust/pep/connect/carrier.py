@@ -229,6 +229,15 @@ class Sending:
         call.since = call.since if call.since is not None else self._sent
         self._doubt()
 
+    def unheard(self) -> None:
+        """The broker turned away what was sent last before it judged it: may the same be sent in another request?
+
+        Raises:
+            CallInDoubtError: code `in_doubt`: an earlier one may have been carried out.
+        """
+        if self._call.in_doubt:
+            self._doubt()
+
     def begin_anew(self) -> None:
         """What was answered is over; the next answer is that of a new request with the same bytes."""
         self._deadline = self._machine.steady() + self._carrier.patience
