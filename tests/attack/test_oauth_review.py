@@ -41,6 +41,7 @@ from jittrust.broker.oauth.replay import ReplayMemory
 from jittrust.core.authority.map import AuthorityMap
 from jittrust.core.authority.match import MatchStanding, check_entry, match
 from jittrust.core.errors import BadInputError, RefusedError
+from jittrust.core.grant.grant import PassBinding, Shown
 from jittrust.core.grant.states import GrantState
 from jittrust.core.model import Json, Tool
 from jittrust.core.oauth.authorize import goes_to
@@ -439,3 +440,17 @@ async def test_a_call_more_costs_the_same_however_many_leases_are_remembered() -
         leases.hold(f"d-{number}", "agent", "m", "g")
 
     assert time.perf_counter() - begun < 0.2
+
+
+async def test_nothing_that_is_stopped_opens_a_lane() -> None:
+    there = await world()
+    await there.join()
+    await there.start(lanes=4)
+    issued = await there.grant(lanes=2)
+    await there.broker.driving.responses.stop(StopScope.EVERYTHING, "", "test", "ada")
+
+    shown = Shown(
+        PassBinding.DPOP, issued.grant.id, issued.first_pass, there.clock(), there.names("j"), issued.grant.jkt
+    )
+    with pytest.raises(RefusedError, match="stopped"):
+        await there.broker.driving.grants.open_lane(shown)

@@ -340,6 +340,7 @@ class GrantBook:
             )
         lane, _ = self._live_lane(grant, shown, now, "Opening a lane needs a live pass.")
         self._check_in_force(grant, now)
+        check_not_stopped(self._state, grant.agent, grant.mission, grant)
         numbers = range(max(grant.lanes, 1))
         mine = [own for own in (self._state.lanes.get((grant.id, number)) for number in numbers) if own is not None]
         # The lane that asks is in use, however long ago its pass was handed out.
