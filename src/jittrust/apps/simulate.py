@@ -38,7 +38,7 @@ class RecordedDecision:
         known: names of facts of which the record tells whether they were there; None: it tells nothing of facts.
         ruling, codes: what was decided and why.
         inside: whether the authority map covers the call; None: not recorded.
-        risk: 0..1; None: not known.
+        risk: 0..1; wis: 0..100; drift: 0..1; None: not known.
         mission: its id.
     """
 
@@ -51,6 +51,8 @@ class RecordedDecision:
     codes: frozenset[str]
     inside: bool | None
     risk: float | None
+    wis: float | None
+    drift: float | None
     mission: str
 
     @property
@@ -108,6 +110,8 @@ _OUTSIDE: Final[Mapping[WouldBe, frozenset[str]]] = {
     ),
     WouldBe.DENY: frozenset({"outside_map_dangerous"}),
 }
+# A record rounds the score to two places.
+_ROUNDED: Final = 0.005
 _ASKS: Final = frozenset(
     {"tainted_argument", "unnamed_target", "misaligned", "factor_unknown", "low_wis", "drift", "narrowed"}
 )
@@ -163,6 +167,8 @@ def _decision(record: Mapping[str, Any]) -> RecordedDecision | None:
         codes=codes,
         inside=policy.get("inside") if isinstance(policy.get("inside"), bool) else None,
         risk=_part(_part(intent, "factors"), "R").get("value"),
+        wis=intent.get("wis"),
+        drift=intent.get("drift"),
         mission=str(prompt["mission"]),
     )
 
@@ -238,7 +244,7 @@ class Simulation:
             asks = ", ".join(sorted(recorded.codes & _ASKS))
             return WouldBe.STEP_UP, permits, f"permitted by rule, and a person is asked all the same: {asks}"
         if recorded.fact("consequential"):
-            return WouldBe.ALLOW, permits, "permitted by rule"
+            return self._measured(recorded, permits)
         if (
             recorded.fact("consequential") is None
             or recorded.risk is None
@@ -249,6 +255,17 @@ class Simulation:
                 permits,
                 "permitted by rule; whether it reads a secret that the goal does not name is not recorded",
             )
+        return WouldBe.ALLOW, permits, "permitted by rule"
+
+    def _measured(self, recorded: RecordedDecision, permits: tuple[str, ...]) -> tuple[WouldBe, tuple[str, ...], str]:
+        """A call with consequences that the map does not cover: score and drift had no say while a person was asked anyway."""
+        if recorded.wis is None or abs(recorded.wis - self._numbers.ask_below) <= _ROUNDED:
+            return WouldBe.UNKNOWN, permits, "permitted by rule; the score is not in the record, or too near the bound"
+        low = recorded.wis < self._numbers.ask_below
+        far = recorded.drift is not None and recorded.drift >= self._numbers.drift_from
+        if low or far:
+            asks = ", ".join(name for name, asked in (("low_wis", low), ("drift", far)) if asked)
+            return WouldBe.STEP_UP, permits, f"permitted by rule, and a person is asked all the same: {asks}"
         return WouldBe.ALLOW, permits, "permitted by rule"
 
     def _no_longer_permitted(self, recorded: RecordedDecision, same: WouldBe) -> tuple[WouldBe, tuple[str, ...], str]:
