@@ -155,6 +155,33 @@ async def test_a_broker_that_is_killed_in_the_middle_of_a_call_leaves_it_in_doub
 
 
 @BOTH
+async def test_a_broker_that_is_killed_at_any_moment_doubles_no_call_and_leaves_none_without_an_answer(
+    server: CountingServer, tmp_path: Path, mode: Mode
+) -> None:
+    with broker(tmp_path / "b", server.url) as serving:
+        files = await enrolled(serving, tmp_path, lanes=8)
+        url = serving.running.mcp["notes"]
+        async with connected(files, url, mode, "--lanes", "8") as client:
+            await client.list_tools()
+            for turn, wait in enumerate((0.05, 0.2, 0.4)):
+                calls = [
+                    asyncio.create_task(client.call_tool(tool, {"word": f"k{turn}-{number}-{tool}"}))
+                    for number in range(3)
+                    for tool in ("slow", "echo", "stream")
+                ]
+                await asyncio.sleep(wait)
+                serving.kill()
+                await asyncio.to_thread(serving.start)
+                for answer in await asyncio.gather(*calls, return_exceptions=True):
+                    if isinstance(answer, MCPError):
+                        assert cast("Wire", answer.error.data)["code"] == "in_doubt"
+                    else:
+                        assert server.done[words(answer).removeprefix("noted: ")] == 1
+        assert max(server.done.values()) == 1
+        assert not (await passes(serving.running)).keys() & {"reuse"}
+
+
+@BOTH
 async def test_a_network_that_is_cut_for_seconds_costs_no_call_and_doubles_none(
     server: CountingServer, tmp_path: Path, mode: Mode
 ) -> None:
