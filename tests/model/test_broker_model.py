@@ -61,7 +61,7 @@ class ModelLane:
 
     def newer_known(self, seq: int, *, stock: bool) -> float | None:
         """When the holder of an old pass could know a newer one."""
-        after = range(seq + 1, self.live + 1)
+        after = list(range(seq + 1, self.live + 1))
         if stock and not self.follows:
             after = [one for one in after if self.came_with.get(one) != "answer"] or after
         return self.handed[after[0]]

@@ -258,10 +258,10 @@ def test_who_takes_passes_from_challenges_knows_a_newer_one_from_the_next_challe
         RetiredPass(8, bought=True, handed=Instant(90)),
     ]
 
-    assert known_newer(LANE, 5, old, Strictness.STOCK) == 90
-    assert known_newer(LANE, 7, old, Strictness.STOCK) == 90
-    assert known_newer(replace(LANE, follows=True), 5, old, Strictness.STOCK) == 20
-    assert known_newer(LANE, 5, old, Strictness.STRICT) == 20
+    assert known_newer(LANE, 5, old, Strictness.STOCK) == Instant(90)
+    assert known_newer(LANE, 7, old, Strictness.STOCK) == Instant(90)
+    assert known_newer(replace(LANE, follows=True), 5, old, Strictness.STOCK) == Instant(20)
+    assert known_newer(LANE, 5, old, Strictness.STRICT) == Instant(20)
     assert known_newer(LANE, 8, old, Strictness.STOCK) is None
 
 
