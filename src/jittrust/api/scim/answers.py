@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from scim2_models import ResponseParameters
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from jittrust.api.scim import protocol
@@ -21,6 +21,8 @@ from jittrust.core.model import Json
 from jittrust.ports.directory import Directory
 
 MAX_BODY: Final = 1024 * 1024
+BODY_SECONDS: Final = 20.0
+"""By when all of a body must be there: whoever holds one back holds a connection."""
 MAX_DEPTH: Final = 16
 ATTEMPTS: Final = 3
 KINDS: Final = ("Users", "Groups")
@@ -186,10 +188,16 @@ async def _body(request: Request) -> dict[str, Json]:
     too_large = ScimError(413, f"A body has at most {MAX_BODY} bytes.")
     if length.isascii() and length.isdigit() and int(length[:20]) > MAX_BODY:
         raise too_large
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MAX_BODY:
-            raise too_large
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > MAX_BODY:
+                    raise too_large
+    except TimeoutError:
+        raise ScimError(408, "The body did not come in time.") from None
+    except ClientDisconnect:
+        raise ScimError(400, "The request was broken off.") from None
     return await asyncio.to_thread(_read, bytes(data))
 
 

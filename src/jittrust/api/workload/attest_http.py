@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -23,6 +24,8 @@ CHALLENGE_PATH: Final = "/identity/v1/challenge"
 SVID_PATH: Final = "/identity/v1/svid"
 MAX_BODY: Final = 64 * 1024
 """Largest body, in bytes."""
+BODY_SECONDS: Final = 20.0
+"""By when all of a body must be there: whoever holds one back holds a connection."""
 MAX_AUDIENCES: Final = 8
 _MAX_DEPTH: Final = 4
 _MAX_KEYS: Final = 64
@@ -84,17 +87,20 @@ def read_svid_request(body: bytes) -> SvidRequest:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, read no further than it may be long. Raises BadInputError: code `request_bad`, `json_too_large`."""
+    """The body, read no further than it may be long. Raises BadInputError: code `request_bad`, `json_too_large`, `body_too_slow`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         # A page in a browser cannot send this type elsewhere without being asked first.
         raise _bad("its content type is application/json")
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY:
-                raise BadInputError("json_too_large", f"A request has at most {MAX_BODY} bytes.")
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise BadInputError("json_too_large", f"A request has at most {MAX_BODY} bytes.")
+    except TimeoutError:
+        raise BadInputError("body_too_slow", "The body did not come in time.") from None
     except ClientDisconnect:
         raise _bad("it was broken off") from None
     return bytes(body)

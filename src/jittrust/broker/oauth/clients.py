@@ -216,7 +216,7 @@ class ClientBook:
             jti, issued, expires = check_once(claims, self._parts.clock(), ASSERTION_LONGEST)
         except BadInputError as error:
             raise OAuthError("invalid_client", error.code, error.message, error.next_step) from None
-        if not self._seen.take(("assertion", client.id, jti), issued, expires):
+        if not self._seen.take(("assertion", client.id, jti), issued, expires, _sharer(client)):
             raise _bad("assertion_used", "the assertion was used before, or made before this server began")
         return Authenticated(client, client.agent or client.id, proven=True)
 
@@ -230,6 +230,17 @@ _OURS: Final = OAuthClient(
     grant_types=(AUTHORIZATION_CODE, REFRESH_TOKEN, CIBA, TOKEN_EXCHANGE),
     strict=True,
 )
+
+
+def _sharer(client: OAuthClient) -> str:
+    """Who may fill an eighth of the memory of assertions: all clients whose documents lie under one name, or all that registered themselves.
+
+    Names below a name cost nothing, so the last two labels count.
+    """
+    if not client.id.startswith("https://"):
+        return str(client.source)
+    host = client.id.removeprefix("https://").partition("/")[0].partition(":")[0]
+    return "https://" + ".".join(host.lower().rstrip(".").split(".")[-2:])
 
 
 def _unknown() -> OAuthError:
