@@ -6,13 +6,16 @@ docs/scoring.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jittrust.core.intent.taxonomy_crosswalk import ATLAS, IOT, MCP_TOP_OF, OIL, OIL_OF, OWASP_ASI, OWASP_MCP
+from jittrust.core.intent.taxonomy_terms import DIMENSION_NAMES, TERMS, Dimension
+from jittrust.core.intent.taxonomy_versions import STEPS
 from jittrust.core.units import Unit
 
-TAXONOMY_VERSION = "1"
+TAXONOMY_VERSION = STEPS[-1].version
 
 
 class Layer(StrEnum):
@@ -59,6 +62,8 @@ class IntentClass:
         aws: access level in AWS's words; empty = none.
         owasp: OWASP Agentic Security Initiative ids when misused.
         atlas: MITRE ATLAS technique ids when misused.
+        mcp_top: OWASP MCP Top 10 ids when misused.
+        oil: Open Intent Layer codes that fit whatever the object is; empty = the object decides.
     """
 
     code: str
@@ -71,6 +76,8 @@ class IntentClass:
     aws: str
     owasp: tuple[str, ...]
     atlas: tuple[str, ...]
+    mcp_top: tuple[str, ...]
+    oil: tuple[str, ...]
 
     @property
     def layer(self) -> Layer:
@@ -222,7 +229,17 @@ _ROWS: tuple[tuple[str, float, bool, _Labels, str, tuple[str, str], str], ...] =
 
 def _made() -> Mapping[str, IntentClass]:
     return {
-        code: IntentClass(code, definition, examples, near_miss, Unit(risk), consequential, *labels.columns)
+        code: IntentClass(
+            code,
+            definition,
+            examples,
+            near_miss,
+            Unit(risk),
+            consequential,
+            *labels.columns,
+            MCP_TOP_OF.get(code, ()),
+            OIL_OF.get(code, ()),
+        )
         for code, risk, consequential, labels, definition, examples, near_miss in _ROWS
     }
 
@@ -230,31 +247,80 @@ def _made() -> Mapping[str, IntentClass]:
 TAXONOMY: Mapping[str, IntentClass] = _made()
 
 
+CODES: frozenset[str] = frozenset(TAXONOMY) | frozenset(TERMS)
+"""Every code in force: acts and terms."""
+
+
 def taxonomy_page() -> str:
     """The whole taxonomy as Markdown: what `docs/taxonomy.md` must be."""
     lines = [
         "# Intent taxonomy",
         "",
-        f"Version {TAXONOMY_VERSION}. Made by `make docs` from `jittrust.core.intent.taxonomy`; change the code, not this page.",
+        f"Version {TAXONOMY_VERSION}. Made by `make docs` from `jittrust.core.intent.taxonomy` and its neighbours; change the code, not this page.",
         "",
-        "A code is stable: it is never reused and never changes its meaning. Base R is the harm of the act if it is malicious, before data",
+        "An intent is (layer, verb, object class, argument roles, effect flags, disposition). Layer and verb together are the code of the act, as in",
+        "`T.pay`; the other parts are terms, as in `object:money`. A code is stable: it is never reused and never changes its meaning; what came and",
+        "went with which version is listed at the end. Base R is the harm of the act if it is malicious, before data",
         "sensitivity, taint and amount (`docs/scoring.md`); 1 is kept for acts that are never trusted. Labels say what an intent looks like in MCP",
-        "ToolAnnotations and AWS access levels, and what it is called in OWASP ASI and MITRE ATLAS when it is misused.",
+        "ToolAnnotations and AWS access levels, and what it is called in OWASP ASI, the OWASP MCP Top 10 and MITRE ATLAS when it is misused.",
+        "",
+        "# Acts",
     ]
     for layer in Layer:
         lines += [
             "",
             f"## {layer.value}: {LAYER_NAMES[layer]}",
             "",
-            "| code | definition | examples | near miss | base R | consequential | MCP | AWS | OWASP | ATLAS |",
-            "|---|---|---|---|---|---|---|---|---|---|",
+            "| code | definition | examples | near miss | base R | consequential | MCP | AWS | OWASP ASI | OWASP MCP | ATLAS | OIL |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         lines += [_row(entry) for entry in TAXONOMY.values() if entry.layer is layer]
-    return "\n".join(lines) + "\n"
+    lines += ["", "# Terms"]
+    for dimension in Dimension:
+        lines += ["", f"## {DIMENSION_NAMES[dimension]}", "", *_table("code", "definition", "examples", "near miss")]
+        lines += [
+            _cells(f"`{term.code}`", term.definition, "; ".join(term.examples), term.near_miss)
+            for term in TERMS.values()
+            if term.dimension is dimension
+        ]
+    return "\n".join([*lines, *_crosswalk(), *_history()]) + "\n"
+
+
+def _crosswalk() -> list[str]:
+    lines = ["", "# Crosswalk", "", "## IOT v0: the broad table by layer", "", *_table("IOT v0", "here")]
+    lines += [_cells(f"`{code}`", ", ".join(f"`{ours}`" for ours in listed)) for code, listed in IOT.items()]
+    named: tuple[tuple[str, Mapping[str, str], Callable[[IntentClass], tuple[str, ...]]], ...] = (
+        ("OWASP Top 10 for Agentic Applications (2025)", OWASP_ASI, lambda entry: entry.owasp),
+        ("OWASP MCP Top 10 (2025, beta)", OWASP_MCP, lambda entry: entry.mcp_top),
+        ("MITRE ATLAS, in our words", ATLAS, lambda entry: entry.atlas),
+        ("Open Intent Layer 2.0 (Apache-2.0): a business tag, never a key of security", OIL, lambda entry: entry.oil),
+    )
+    for title, names, of in named:
+        lines += ["", f"## {title}", "", *_table("id", "name", "acts")]
+        for ident, name in names.items():
+            acts = ", ".join(f"`{code}`" for code, entry in TAXONOMY.items() if ident in of(entry))
+            lines.append(_cells(ident, name, acts or "–"))
+    return lines
+
+
+def _history() -> list[str]:
+    lines = ["", "# Versions", "", *_table("version", "added", "retired")]
+    for step in STEPS:
+        retired = ", ".join(f"`{code}`" for code in sorted(step.retired))
+        lines.append(_cells(step.version, f"{len(step.added)} codes", retired or "–"))
+    return lines
+
+
+def _table(*heads: str) -> list[str]:
+    return [_cells(*heads), "|" + "---|" * len(heads)]
+
+
+def _cells(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _row(entry: IntentClass) -> str:
-    cells = (
+    return _cells(
         f"`{entry.code}`",
         entry.definition,
         "; ".join(entry.examples),
@@ -264,6 +330,7 @@ def _row(entry: IntentClass) -> str:
         entry.mcp or "–",
         entry.aws or "–",
         ", ".join(entry.owasp) or "–",
+        ", ".join(entry.mcp_top) or "–",
         ", ".join(entry.atlas) or "–",
+        ", ".join(entry.oil) or "–",
     )
-    return f"| {' | '.join(cells)} |"
