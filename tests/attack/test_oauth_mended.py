@@ -5,21 +5,41 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
 from joserfc.jwk import ECKey
 from starlette.applications import Starlette
 from tests.model.world import Clock, world
-from tests.oauthing import CREDENTIALS, KeyClient, error_of, oauth_world
+from tests.oauthing import (
+    ACCESS,
+    ADA,
+    AGENT,
+    CREDENTIALS,
+    EXCHANGE,
+    HELPER,
+    RESOURCE,
+    KeyClient,
+    OAuthWorld,
+    as_workload,
+    dpop,
+    error_of,
+    key,
+    oauth_world,
+    working,
+)
 from tests.scim import BASE, provider
 
 from jittrust.api.scim import answers
 from jittrust.api.workload import attest_http
 from jittrust.api.workload.attest_http import SVID_PATH, attest_routes
 from jittrust.broker.oauth.replay import ReplayMemory
+from jittrust.broker.oauth.server import GRANTS_AT_ONCE
 from jittrust.core.oauth.error import OAuthError
+from jittrust.core.oauth.renewal import Renewal
 from jittrust.core.units import Instant
+from jittrust.ports.commit import Keep
 
 # ---- bodies that do not come ---------------------------------------------------------------------------------------------------------------
 
@@ -93,3 +113,96 @@ def test_what_one_sharer_forgets_makes_room_for_it_again() -> None:
     clock.now += 61
     assert memory.take(("c",), clock(), Instant(clock.now + 60), "x")
     assert memory._of_sharer == {"x": 1}
+
+
+# ---- a part that a child takes twice -------------------------------------------------------------------------------------------------------
+
+
+async def parent(there: OAuthWorld, **more: str) -> tuple[str, str]:
+    """A grant of the coder that the tester may take parts of, and its token."""
+    form = {"grant_type": CREDENTIALS, "resource": RESOURCE, "may_act": HELPER, **more}
+    answer = await there.ask({**form, **as_workload(await there.svid())}, dpop(there, key()))
+    return answer.json()["grant_id"], answer.json()["access_token"]
+
+
+async def taken(there: OAuthWorld, token: str, signer: int = 2, **more: str) -> str:
+    """The grant that the tester gets when it asks for a part."""
+    form = {"grant_type": EXCHANGE, "subject_token": token, "subject_token_type": ACCESS, **more}
+    answer = await there.ask({**form, **as_workload(await there.svid("/agent/tester"))}, dpop(there, key(signer)))
+    return str(answer.json()["grant_id"])
+
+
+async def test_a_lost_answer_of_a_part_that_a_child_takes_carves_no_gas_again() -> None:
+    there = await oauth_world()
+    await working(there)
+    grant, token = await parent(there)
+
+    first = await taken(there, token, gas="100")
+    left = there.broker.state.grants[grant].gas_left
+    there.clock.now += 9
+    again = await asyncio.gather(*(taken(there, token, gas="100") for _ in range(3)))
+
+    assert set(again) == {first}
+    assert there.broker.state.grants[grant].gas_left == left
+
+
+async def test_a_child_takes_another_part_when_it_means_to() -> None:
+    there = await oauth_world()
+    await working(there)
+    _, token = await parent(there)
+
+    first = await taken(there, token, gas="100")
+    others = [
+        await taken(there, token, gas="100", part="two"),
+        await taken(there, token, gas="101"),
+        await taken(there, token, 3, gas="100"),
+    ]
+    there.clock.now += 11
+    later = await taken(there, token, gas="100")
+    await there.broker.driving.grants.revoke(later, "enough", "ada")
+    after = await taken(there, token, gas="100")
+
+    assert len({first, *others, later, after}) == 6
+    assert await taken(there, token, gas="100") == after
+
+
+# ---- how much is kept ----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_t58_an_agent_holds_so_many_grants_of_a_mission_and_no_more() -> None:
+    there = await oauth_world()
+    mission = await working(there)
+    svid = await there.svid()
+
+    async def asks() -> str:
+        form = {"grant_type": CREDENTIALS, "resource": RESOURCE, "gas": "1", **as_workload(svid)}
+        answer = await there.ask(form)
+        return "" if answer.status_code == 200 else ":".join(error_of(answer)[1:])
+
+    said = [await asks() for _ in range(GRANTS_AT_ONCE + 2)]
+    live = there.broker.state.live_grants_of(mission.id)
+    mine = [one.id for one in live if one.agent == AGENT]
+    await there.broker.driving.grants.revoke(mine[0], "enough", "ada")
+
+    assert said == [""] * GRANTS_AT_ONCE + ["access_denied:too_many_grants"] * 2
+    assert len(mine) == GRANTS_AT_ONCE
+    assert [await asks(), await asks()] == ["", "access_denied:too_many_grants"]
+    other = {"grant_type": CREDENTIALS, "resource": RESOURCE, **as_workload(await there.svid("/agent/tester"))}
+    assert (await there.ask(other)).status_code == 200
+
+
+async def test_chains_of_refresh_tokens_are_forgotten_an_hour_after_their_mission_and_no_sooner() -> None:
+    there = await oauth_world()
+    state, ends = there.broker.state, Instant(there.now + 600)
+    one = Renewal("n-1", "c", AGENT, ADA, "m-1", "srv", ends)
+    await state.change([Keep(one), Keep(replace(one, id="n-2", expires=Instant(ends + 120)))], [])
+    kept = []
+    for seconds in (0, 599, 3600, 120):
+        there.clock.now += seconds
+        await there.broker.tend()
+        kept.append(sorted(state.of_kind(Renewal)))
+    there.clock.now += 60
+    await there.broker.tend()
+
+    assert kept == [["n-1", "n-2"], ["n-1", "n-2"], ["n-1", "n-2"], ["n-2"]]
+    assert not state.of_kind(Renewal)

@@ -207,7 +207,7 @@ class Broker:
             inner,
             state,
             store,
-            (authorities, federation, people, consents),
+            (authorities, federation, people, consents, renewals),
             OwnDocuments(state, authorities, identity),
         )
 

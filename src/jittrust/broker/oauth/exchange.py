@@ -28,7 +28,7 @@ from jittrust.core.oauth.server_metadata import (
     NARROWING_TYPE,
     TRANSACTION_TYPE,
 )
-from jittrust.core.units import Gas
+from jittrust.core.units import Gas, Instant
 from jittrust.ports.attenuation import Attenuated
 from jittrust.ports.authorization_server import TokenAnswer, TokenRequest
 from jittrust.ports.grants import ChildGrant
@@ -157,11 +157,32 @@ class ExchangeBook:
         holder = Holder(who, proof.jkt if proof else "")
         child = self._child(parameters, parent, who.agent, who.client.id)
         check_server(holder, child.server or parent.server)
-        issued = await self._grants.delegate(replace(child, jkt=holder.jkt, x5t=holder.x5t), None)
+        said = json.dumps(
+            [
+                *(parent.id, who.client.id, who.agent, holder.jkt, holder.x5t),
+                *sorted((k, v) for k, v in parameters.items() if k not in _PASSING),
+            ],
+            ensure_ascii=True,
+        )
         now = self._parts.clock()
+        name = self._again_or_new(parent, f"y-{hashlib.sha256(said.encode('ascii')).hexdigest()[:32]}", now)
+        issued = await self._grants.delegate(replace(child, jkt=holder.jkt, x5t=holder.x5t, request=name), None)
         await self._state.change([], [issue_record(issued.grant, holder, "token_exchange", now, who.agent)])
         answer = answer_of(issued, now, self._within(parent), parameters)
         return TokenAnswer({**answer.body, "issued_token_type": ACCESS_TOKEN_TYPE}, answer.next_pass)
+
+    def _again_or_new(self, parent: Grant, name: str, now: Instant) -> str:
+        """What the child's request is called: as the last one like it while its answer may have been lost, else anew.
+
+        Whoever wants two children at once sends a parameter of its own choice with the second; what has ended is never given again.
+        """
+        number, last = 0, None
+        while (found := self._state.requested(parent.mission, f"{name}.{number}")) is not None:
+            number, last = number + 1, found
+        window = self._parts.rules.rotation.retry_window
+        if last is not None and now - last.issued <= window and self._state.in_force(last, now):
+            return last.request
+        return f"{name}.{number}"
 
     def _child(self, parameters: Mapping[str, str], parent: Grant, agent: str, client: str) -> ChildGrant:
         wishes = Wishes.of(parameters, self._parts.issuer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from jittrust.broker.grants import GrantBook
@@ -21,11 +22,15 @@ from jittrust.core.mission.states import ENDED
 from jittrust.core.oauth.error import OAuthError
 from jittrust.core.oauth.renewal import Renewal
 from jittrust.core.units import Gas, Instant
-from jittrust.ports.commit import Keep, MoveGrant, RecordBody
+from jittrust.ports.commit import Drop, Keep, MoveGrant, RecordBody
 from jittrust.ports.grants import IssuedGrant, NewGrant
 
 LOST_SECONDS: Final = 10.0
 """How long the answer that gave the next token may have been lost: the same old token then gives the same next one."""
+KEPT_SECONDS: Final = 3600.0
+"""How long after its mission's end a chain is still known: until then an old token is told from one that never was."""
+_LOOK_SECONDS: Final = 60.0
+_DROPPED_AT_ONCE: Final = 1000
 _LIVE: Final = (GrantState.ACTIVE, GrantState.SUSPENDED)
 _TOKEN: Final = re.compile(
     r"jtr_(?P<id>n-[A-Za-z0-9-]{1,64})\.(?P<seq>0|[1-9][0-9]{0,8})\.(?P<mac>[A-Za-z0-9_-]{43})\Z"
@@ -40,6 +45,7 @@ class RenewalBook:
         self._state = state
         self._grants = grants
         self._parts = parts
+        self._looked = 0.0
 
     async def begin(self, renewal: Renewal) -> str:
         """Store a new chain; gives its first refresh token, a secret."""
@@ -100,6 +106,17 @@ class RenewalBook:
                 *(grant_record(g, "revoked", now, why, by) for g in ending),
             ],
         )
+
+    async def tick(self) -> None:
+        """Forget chains whose mission has long been over: no grant of theirs takes calls, and their tokens were refused for an hour."""
+        now = self._parts.clock()
+        if 0 <= now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = float(now)
+        over = (one for one in self._state.of_kind(Renewal).values() if now >= one.expires + KEPT_SECONDS)
+        gone = [Drop(one) for one in islice(over, _DROPPED_AT_ONCE)]
+        if gone:
+            await self._state.change(gone, [])
 
     # ---- inside -----------------------------------------------------------------------------------------------------------------------------
 

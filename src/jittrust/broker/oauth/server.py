@@ -49,7 +49,10 @@ from jittrust.ports.token_keys import TokenKeys
 
 PROOF_SECONDS: Final = 60.0
 """How far `iat` of a proof at these endpoints may lie behind and ahead."""
+GRANTS_AT_ONCE: Final = 256
+"""Most grants that one agent holds at a time under one mission because it asked for them itself."""
 _DEFAULT_GRANTS: Final = (AUTHORIZATION_CODE, REFRESH_TOKEN)
+_LIVE: Final = (GrantState.ACTIVE, GrantState.SUSPENDED)
 
 
 class ServerBook:
@@ -284,6 +287,7 @@ class ServerBook:
         wishes = Wishes.of(parameters, self._parts.issuer)
         server = wishes.server or resource
         check_server(holder, server)
+        self._check_room(holder.who.agent, mission.id)
         gas, uses = wishes.gas, wishes.uses
         # Named, so that it is never taken for the grant that the enforcement points of a mission share.
         request = self._parts.new_id("o")
@@ -313,6 +317,27 @@ class ServerBook:
             )
         )
         return await self._answered(issued, holder, kind, parameters, "")
+
+    def _check_room(self, agent: str, mission: str) -> None:
+        """Refuse one grant too many: each takes a place in a status list and in memory, even with a single unit of gas.
+
+        Nothing is awaited from here to the opening of the grant.
+        """
+        identity, now, rules = self._index.agent(agent), self._parts.clock(), self._parts.rules.grants
+        names = [agent] if identity is None else {agent, *self._index.agent_names(identity.id)}
+        longest = max(rules.ttl, rules.ttl_shortest)
+        opened = self._state.held_since(names, "", Instant(now - longest)).values()
+        # What others carved for it is no grant that it asked for: they cannot use up its room.
+        held = sum(
+            one.mission == mission and not one.path and one.state in _LIVE and now < one.expires for one in opened
+        )
+        if held >= GRANTS_AT_ONCE:
+            raise OAuthError(
+                "access_denied",
+                "too_many_grants",
+                f"{GRANTS_AT_ONCE} grants of this agent are in force under the mission.",
+                "Use them, revoke some, or wait until they end.",
+            )
 
     async def _answered(
         self, issued: IssuedGrant, holder: Holder, kind: str, parameters: Mapping[str, str], refresh: str
