@@ -45,6 +45,7 @@ DOMAIN = "spiffe://jittrust.test"
 ADA = f"{DOMAIN}/person/ada"
 AGENT = f"{DOMAIN}/agent/coder"
 HELPER = f"{DOMAIN}/agent/tester"
+SERVICE = f"{DOMAIN}/workload/service"
 CREDENTIALS = "client_credentials"
 BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -147,7 +148,7 @@ class OAuthWorld(World):
         for entry in await self.broker.driving.enrolment.entries():
             if entry.spiffe_id == f"{DOMAIN}{path}":
                 return (await self.broker.driving.enrolment.invite(entry.id, Seconds(600.0), "root")).token
-        return await self.workload(path)
+        return await self.workload(path, SubjectKind.WORKLOAD if path.startswith("/workload/") else SubjectKind.AGENT)
 
     async def client(self, *grants: str, name: str = "client-x", agent: str = "", **more: object) -> KeyClient:
         """A client with a key, registered by an admin."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 import httpx
@@ -19,10 +19,12 @@ from tests.oauthing import (
     CREDENTIALS,
     EXCHANGE,
     HELPER,
+    ISSUER,
     RESOURCE,
     KeyClient,
     OAuthWorld,
     as_workload,
+    claims_of,
     dpop,
     error_of,
     key,
@@ -36,10 +38,12 @@ from jittrust.api.workload import attest_http
 from jittrust.api.workload.attest_http import SVID_PATH, attest_routes
 from jittrust.broker.oauth.replay import ReplayMemory
 from jittrust.broker.oauth.server import GRANTS_AT_ONCE
+from jittrust.core.grant.grant import PassBinding
 from jittrust.core.oauth.error import OAuthError
 from jittrust.core.oauth.renewal import Renewal
 from jittrust.core.units import Instant
 from jittrust.ports.commit import Keep
+from jittrust.ports.grants import NewGrant
 
 # ---- bodies that do not come ---------------------------------------------------------------------------------------------------------------
 
@@ -206,3 +210,95 @@ async def test_chains_of_refresh_tokens_are_forgotten_an_hour_after_their_missio
 
     assert kept == [["n-1", "n-2"], ["n-1", "n-2"], ["n-1", "n-2"], ["n-2"]]
     assert not state.of_kind(Renewal)
+
+
+# ---- who is told what a token is worth -----------------------------------------------------------------------------------------------------
+
+ASKED = "/oauth/introspect"
+
+
+async def is_told(there: OAuthWorld, token: str, asker: Mapping[str, str], proof: str = "") -> bool:
+    """Whether the caller is told; else it learns nothing."""
+    told = (await there.ask({"token": token, **asker}, proof, ASKED)).json()
+    assert told["active"] or told == {"active": False}
+    return bool(told["active"])
+
+
+async def test_t40_a_copied_token_tells_its_thief_nothing_through_a_public_client() -> None:
+    there = await oauth_world()
+    mission = await working(there)
+    await there.svid()
+    new = NewGrant("ada", AGENT, "srv", PassBinding.DPOP, key().jkt, mission=mission.id, client="jittrust-connect")
+    token = (await there.broker.driving.grants.open(new)).token
+    public = {"client_id": "jittrust-connect"}
+
+    def shown(signer: int, path: str = ASKED) -> str:
+        return dpop(there, key(signer), url=f"{ISSUER}{path}")
+
+    refused = [await is_told(there, token, public, one) for one in ("", shown(9), shown(1, "/oauth/token"), "x.y.z")]
+    assert refused == [False] * 4
+    assert await is_told(there, token, public, shown(1))
+    async with there.web() as web:
+        signed = {"accept": "application/token-introspection+jwt"}
+        answer = await web.post(ASKED, data={"token": token, **public}, headers=signed)
+    assert claims_of(answer.text)["token_introspection"] == {"active": False}
+
+
+async def test_t40_a_copied_refresh_token_tells_its_thief_nothing_either() -> None:
+    there = await oauth_world()
+    mission = await working(there)
+    chain = Renewal("n-1", "jittrust-connect", AGENT, "ada", mission.id, "srv", mission.expires, key().jkt)
+    token = await there.broker.inner.tokens._renewals.begin(chain)  # type: ignore[attr-defined]
+    public = {"client_id": "jittrust-connect"}
+
+    assert not await is_told(there, token, public)
+    assert await is_told(there, token, public, dpop(there, key(), url=f"{ISSUER}{ASKED}"))
+
+
+async def test_an_agent_learns_of_its_own_grants_and_of_parts_of_them_and_of_no_others() -> None:
+    there = await oauth_world()
+    await working(there)
+    _, token = await parent(there)
+    form = {"grant_type": EXCHANGE, "subject_token": token, "subject_token_type": ACCESS, "gas": "9"}
+    took = await there.ask({**form, **as_workload(await there.svid("/agent/tester"))}, dpop(there, key(2)))
+    child = str(took.json()["access_token"])
+
+    async def told(path: str) -> tuple[bool, bool]:
+        asker = as_workload(await there.svid(path))
+        return await is_told(there, token, asker), await is_told(there, child, asker)
+
+    assert await told("/agent/coder") == (True, True)
+    assert await told("/agent/tester") == (False, True)
+    assert await told("/agent/stranger") == (False, False)
+    assert await told("/workload/service") == (True, True)
+
+
+# ---- who begins a chain of calls -----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_agent_makes_no_transaction_of_another_agents_token_nor_of_its_own_without_its_key() -> None:
+    there = await oauth_world()
+    await working(there)
+    _, token = await parent(there)
+    bearer = await there.ask({"grant_type": CREDENTIALS, "resource": RESOURCE, **as_workload(await there.svid())})
+    form = {
+        "grant_type": EXCHANGE,
+        "requested_token_type": "urn:ietf:params:oauth:token-type:txn_token",
+        "audience": "jittrust.test",
+        "subject_token_type": ACCESS,
+    }
+
+    async def said(path: str, shown: str, signer: int = 0) -> str:
+        asked = {**form, "subject_token": shown, **as_workload(await there.svid(path))}
+        answer = await there.ask(asked, dpop(there, key(signer)) if signer else "")
+        return "" if answer.status_code == 200 else ":".join(error_of(answer)[1:])
+
+    refused = "unauthorized_client:token_of_another"
+    assert await said("/agent/tester", token) == refused
+    assert await said("/agent/tester", token, 2) == refused
+    assert await said("/agent/tester", bearer.json()["access_token"]) == refused
+    assert await said("/agent/coder", token) == refused
+    assert await said("/agent/coder", token, 2) == refused
+    assert await said("/agent/coder", token, 1) == ""
+    assert await said("/agent/coder", bearer.json()["access_token"]) == ""
+    assert await said("/workload/service", token) == ""

@@ -16,9 +16,9 @@ from tests.oauthing import (
     ACCESS,
     AGENT,
     EXCHANGE,
-    HELPER,
     ISSUER,
     RESOURCE,
+    SERVICE,
     OAuthWorld,
     as_workload,
     dpop,
@@ -84,14 +84,14 @@ class Bench:
         return Instant(self.there.now)
 
     async def asker(self) -> dict[str, str]:
-        return as_workload(await self.there.svid("/agent/tester"))
+        return as_workload(await self.there.svid("/workload/service"))
 
 
 async def bench() -> Bench:
     there = await oauth_world()
     mission = await working(there)
     svid = await there.svid("/agent/coder", RESOURCE)
-    await there.svid("/agent/tester")
+    await there.svid("/workload/service")
     grants, now = there.broker.driving.grants, int(there.now)
     bound = await grants.open(
         NewGrant("ada", AGENT, "srv", PassBinding.DPOP, key().jkt, mission=mission.id, client="jittrust-connect")
@@ -103,14 +103,14 @@ async def bench() -> Bench:
         "audience": TRUST_DOMAIN,
         "subject_token": bound.token,
         "subject_token_type": ACCESS,
-        **as_workload(await there.svid("/agent/tester")),
+        **as_workload(await there.svid("/workload/service")),
     }
     transaction = (await there.ask(form)).json()["access_token"]
     async with there.web() as web:
         status_list = (await web.get("/oauth/status/0")).text
         answer = await web.post(
             "/oauth/introspect",
-            data={"token": bound.token, **as_workload(await there.svid("/agent/tester"))},
+            data={"token": bound.token, **as_workload(await there.svid("/workload/service"))},
             headers={"accept": "application/token-introspection+jwt"},
         )
     common: dict[str, Json] = {
@@ -179,7 +179,7 @@ async def as_list(here: Bench, token: str) -> None:
 
 
 async def as_answer(here: Bench, token: str) -> None:
-    read_introspection(token.encode(), KEYS, ISSUER, HELPER, here.now)
+    read_introspection(token.encode(), KEYS, ISSUER, SERVICE, here.now)
 
 
 async def as_svid(here: Bench, token: str) -> None:

@@ -24,6 +24,7 @@ from tests.oauthing import (
     HELPER,
     ISSUER,
     RESOURCE,
+    SERVICE,
     OAuthWorld,
     as_workload,
     claims_of,
@@ -66,7 +67,7 @@ class Desk:
     token: str
     grant: str
 
-    async def asker(self, path: str = "/agent/tester") -> dict[str, str]:
+    async def asker(self, path: str = "/workload/service") -> dict[str, str]:
         """Who asks: a workload that proves who it is."""
         return as_workload(await self.there.svid(path))
 
@@ -137,7 +138,8 @@ async def test_the_tokens_own_client_may_ask_and_others_learn_nothing() -> None:
     here = await desk()
     other = await here.there.client(CREDENTIALS)
 
-    assert (await here.introspect(asker={"client_id": CONNECT})).json()["active"] is True
+    form, shown = {"token": here.token, "client_id": CONNECT}, dpop(here.there, key(), url=f"{ISSUER}/oauth/introspect")
+    assert (await here.there.ask(form, shown, "/oauth/introspect")).json()["active"] is True
     assert (await here.introspect(asker=other.form())).json() == {"active": False}
     assert error_of(await here.introspect(asker={}))[:2] == (401, "invalid_client")
     assert error_of(await here.introspect(asker={"client_id": "nobody"}))[:2] == (401, "invalid_client")
@@ -216,13 +218,13 @@ async def test_a_signed_answer_is_for_the_one_who_asked() -> None:
         )
         jwks = (await web.get("/oauth/jwks")).json()
     assert answer.headers["content-type"].startswith("application/token-introspection+jwt")
-    said = read_introspection(answer.content, KEYS, ISSUER, HELPER, Instant(here.there.now))
+    said = read_introspection(answer.content, KEYS, ISSUER, SERVICE, Instant(here.there.now))
     independent = joserfc_jwt.decode(answer.text, KeySet.import_key_set(jwks), algorithms=["Ed25519"])
 
     assert said["active"] is True
     assert independent.header["typ"] == "token-introspection+jwt"
     assert independent.claims["token_introspection"] == said
-    assert (independent.claims["iss"], independent.claims["aud"]) == (ISSUER, HELPER)
+    assert (independent.claims["iss"], independent.claims["aud"]) == (ISSUER, SERVICE)
     assert not {"sub", "exp", "client_id"} & set(independent.claims)
 
 
@@ -333,7 +335,7 @@ async def test_a_grant_token_becomes_a_transaction_token_of_the_mission() -> Non
     found = read_transaction(body["access_token"].encode(), KEYS, ISSUER, TRUST_DOMAIN, Instant(here.there.now))
 
     assert (body["token_type"], body["issued_token_type"], body["expires_in"]) == ("N_A", TXN, 60)
-    assert (found.transaction, found.subject, found.workload) == (here.mission.id, "ada", HELPER)
+    assert (found.transaction, found.subject, found.workload) == (here.mission.id, "ada", SERVICE)
     assert found.scope == ("srv/read_file",)
     assert found.environment == {"req_ip": "192.0.2.1"}
     assert found.context == {
@@ -345,7 +347,7 @@ async def test_a_grant_token_becomes_a_transaction_token_of_the_mission() -> Non
         "details": {"order": 7},
     }
     records = [one for one in await here.there.records("oauth") if one["what"] == "transaction_issued"]
-    assert [(one["mission"], one["workload"]) for one in records] == [(here.mission.id, HELPER)]
+    assert [(one["mission"], one["workload"]) for one in records] == [(here.mission.id, SERVICE)]
     assert body["access_token"] not in json.dumps(records)
 
 
@@ -450,7 +452,7 @@ async def test_revoking_a_part_leaves_what_it_was_carved_from() -> None:
     child = await here.there.broker.driving.grants.delegate(ChildGrant(here.grant, HELPER, jkt=key(2).jkt), None)
     below = Desk(here.there, here.mission, child.token, child.grant.id)
 
-    answer = await here.there.ask({"token": child.token, **await here.asker()}, path="/oauth/revoke")
+    answer = await here.there.ask({"token": child.token, **await here.asker("/agent/tester")}, path="/oauth/revoke")
 
     assert answer.status_code == 200
     assert not await below.active()

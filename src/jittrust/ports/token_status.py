@@ -12,18 +12,19 @@ from jittrust.ports.authorization_server import ClientProof
 class TokenStatus(Protocol):
     """Introspection, revocation, status lists and keys."""
 
-    async def introspect(self, token: str, caller: ClientProof) -> Mapping[str, Json]:
+    async def introspect(self, token: str, caller: ClientProof, proof: str = "") -> Mapping[str, Json]:
         """RFC 7662 §2.2, with `grant_id`, `mission`, gas and uses, left and at most.
 
         `{"active": false}` for everything that takes no calls now, and for whom the answer is not meant: it is for workloads of the registry that
-        proved who they are, and for the client that the token was given to.
+        proved who they are, for agents whose grant it is or was carved from, and for the client that the token was given to. `proof`: value of the
+        DPoP header; a public client shows with it that it holds the key of a bound token.
 
         Raises:
             OAuthError: `invalid_client`: the caller did not say who it is.
         """
         ...
 
-    async def introspect_signed(self, token: str, caller: ClientProof) -> str:
+    async def introspect_signed(self, token: str, caller: ClientProof, proof: str = "") -> str:
         """The same as a signed token for this caller (RFC 9701). Raises as `introspect`."""
         ...
 

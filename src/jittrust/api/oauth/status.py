@@ -34,11 +34,11 @@ def status_routes(tokens: TokenStatus) -> list[Route]:
     async def introspect(request: Request) -> Response:
         try:
             form = await read_form(request)
-            token, caller = _token(form), client_proof(request, form)
+            token, caller, proof = _token(form), client_proof(request, form), key_proof(request)
             if _wants_signed(request):
-                signed = await tokens.introspect_signed(token, caller)
+                signed = await tokens.introspect_signed(token, caller, proof)
                 return Response(signed, 200, dict(NO_STORE), SIGNED_ANSWER)
-            return oauth_answer(await tokens.introspect(token, caller))
+            return oauth_answer(await tokens.introspect(token, caller, proof))
         except JitError as error:
             return oauth_error(error)
 

@@ -74,7 +74,7 @@ class ExchangeBook:
                 raise OAuthError(
                     "invalid_client", "client_missing", "The request does not say which client it is from."
                 )
-            return await self._transactions.issue(who, parameters)
+            return await self._transactions.issue(who, parameters, proof)
         if kind != ACCESS_TOKEN_TYPE or wanted not in (ACCESS_TOKEN_TYPE, NARROWING_TYPE):
             raise OAuthError("invalid_request", "token_type_unknown", "This kind of token is not exchanged here.")
         parent = self._parent(subject)

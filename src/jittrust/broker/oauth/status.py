@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from jittrust.broker.grants import GrantBook
 from jittrust.broker.identity.index import IdentityIndex
 from jittrust.broker.oauth.clients import Authenticated, ClientBook
-from jittrust.broker.oauth.live import grant_standing, live_token, own_claims
+from jittrust.broker.oauth.live import LiveToken, grant_standing, live_token, own_claims
 from jittrust.broker.oauth.parts import OAuthParts
 from jittrust.broker.oauth.renewals import RenewalBook
 from jittrust.broker.state import State
@@ -19,7 +19,7 @@ from jittrust.core.grant.claims import body_of, mint_body
 from jittrust.core.grant.present import InvalidProofError, check_key_proof
 from jittrust.core.grant.statement import INTROSPECTION, STATUS_LISTS, details_of
 from jittrust.core.grant.states import GrantState
-from jittrust.core.model import Json
+from jittrust.core.model import Json, SubjectKind
 from jittrust.core.oauth.error import OAuthError
 from jittrust.core.oauth.introspection import INTROSPECTION_TYP
 from jittrust.core.oauth.status_list import LIST_SIZE, TTL, TokenStanding, mint_list
@@ -65,18 +65,18 @@ class StatusBook:
 
     # ---- introspection ----------------------------------------------------------------------------------------------------------------
 
-    async def introspect(self, token: str, caller: ClientProof) -> Mapping[str, Json]:
+    async def introspect(self, token: str, caller: ClientProof, proof: str = "") -> Mapping[str, Json]:
         """See `TokenStatus.introspect`."""
-        return self._said(token, await self._who(caller, INTROSPECTION))
+        return self._said(token, await self._who(caller, INTROSPECTION), proof)
 
-    async def introspect_signed(self, token: str, caller: ClientProof) -> str:
+    async def introspect_signed(self, token: str, caller: ClientProof, proof: str = "") -> str:
         """See `TokenStatus.introspect_signed`."""
         who = await self._who(caller, INTROSPECTION)
         body: dict[str, Json] = {
             "iss": self._parts.issuer,
             "aud": who.client.id,
             "iat": int(self._parts.clock()),
-            "token_introspection": self._said(token, who),
+            "token_introspection": self._said(token, who, proof),
         }
         return mint_body(body, INTROSPECTION_TYP, self._parts.kid, self._parts.sign)
 
@@ -84,10 +84,10 @@ class StatusBook:
         issuer = self._parts.issuer
         return await self._clients.authenticate(caller, (issuer, f"{issuer}{endpoint}", f"{issuer}{_TOKEN}"))
 
-    def _said(self, token: str, who: Authenticated) -> Mapping[str, Json]:
+    def _said(self, token: str, who: Authenticated, proof: str) -> Mapping[str, Json]:
         renewal = self._renewals.find(token)
         if renewal is not None:
-            mine = renewal.client == who.client.id
+            mine = renewal.client == who.client.id and self._shown(who, renewal.jkt, renewal.x5t, proof)
             if not mine or renewal.ended or self._parts.clock() >= renewal.expires:
                 return _INACTIVE
             return {
@@ -99,8 +99,7 @@ class StatusBook:
                 wire.MISSION: renewal.mission,
             }
         live = live_token(self._state, self._parts, token)
-        workload = who.proven and self._identities.agent(who.agent) is not None
-        if live is None or not (workload or live.claims.client == who.client.id):
+        if live is None or not self._may_know(who, live, proof):
             return _INACTIVE
         grant = live.grant
         body = body_of(live.claims)
@@ -115,6 +114,25 @@ class StatusBook:
             "gas_limit": int(grant.gas_limit),
             **({} if grant.uses_limit is None else {"uses_left": grant.uses_left, "uses_limit": grant.uses_limit}),
         }
+
+    def _may_know(self, who: Authenticated, live: LiveToken, proof: str) -> bool:
+        """Whether the answer is meant for this caller: a workload, the client of the token, or an agent that the grant or one above it is of."""
+        grant = live.grant
+        if live.claims.client == who.client.id:
+            return self._shown(who, grant.jkt, grant.x5t, proof)
+        identity = self._identities.agent(who.agent) if who.proven else None
+        if identity is None or identity.kind is SubjectKind.WORKLOAD:
+            return identity is not None
+        # What another agent may do, and for which goal, is none of its business.
+        chain = (grant, *self._state.path_of(grant))
+        holders = (self._identities.agent(one.agent) for one in chain if one is not None)
+        return any(holder is not None and holder.id == identity.id for holder in holders)
+
+    def _shown(self, who: Authenticated, jkt: str, x5t: str, proof: str) -> bool:
+        try:
+            return self._holds(who, jkt, x5t, proof, INTROSPECTION)
+        except InvalidProofError:
+            return False
 
     # ---- revocation -------------------------------------------------------------------------------------------------------------------
 
@@ -143,13 +161,9 @@ class StatusBook:
 
     def _check_holder(self, who: Authenticated, jkt: str, x5t: str, proof: str) -> None:
         """Refuse a public client that shows a bound token without its key: a copied token would end its owner's work."""
-        if who.proven or not (jkt or x5t) or (x5t and who.x5t == x5t):
-            return
         try:
-            if jkt and proof:
-                shown = check_key_proof(proof, "POST", f"{self._parts.issuer}{REVOCATION}", self._parts.clock())
-                if shown.jkt == jkt:
-                    return
+            if self._holds(who, jkt, x5t, proof, REVOCATION):
+                return
         except InvalidProofError as error:
             raise OAuthError("invalid_dpop_proof", error.code, error.message, error.next_step) from None
         raise OAuthError(
@@ -158,6 +172,14 @@ class StatusBook:
             "The token is bound to a key, and the client did not show that it holds it.",
             "Send a DPoP proof of that key, or authenticate.",
         )
+
+    def _holds(self, who: Authenticated, jkt: str, x5t: str, proof: str, endpoint: str) -> bool:
+        """Whether the caller proved who it is, or the key of a bound token at this endpoint. Raises InvalidProofError."""
+        if who.proven or not (jkt or x5t) or (x5t and who.x5t == x5t):
+            return True
+        if not (jkt and proof):
+            return False
+        return check_key_proof(proof, "POST", f"{self._parts.issuer}{endpoint}", self._parts.clock()).jkt == jkt
 
     # ---- status lists -----------------------------------------------------------------------------------------------------------------
 

@@ -14,11 +14,12 @@ from jittrust.core.errors import RefusedError
 from jittrust.core.grant import wire
 from jittrust.core.grant.claims import InvalidTokenError
 from jittrust.core.grant.grant import Grant
+from jittrust.core.grant.present import KeyProof
 from jittrust.core.grant.statement import intent_digest
 from jittrust.core.identity.spiffe_id import TrustDomain
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.reading import goal_code
-from jittrust.core.model import Json
+from jittrust.core.model import Json, SubjectKind
 from jittrust.core.oauth.error import OAuthError
 from jittrust.core.oauth.status_list import TokenStanding
 from jittrust.core.oauth.transaction import (
@@ -67,10 +68,13 @@ class TransactionBook:
         self._parts = parts
         self._identities = IdentityIndex.of(state)
 
-    async def issue(self, who: Authenticated, parameters: Mapping[str, str]) -> TokenAnswer:
+    async def issue(
+        self, who: Authenticated, parameters: Mapping[str, str], proof: KeyProof | None = None
+    ) -> TokenAnswer:
         """A transaction token for a grant token (or a transaction token that is replaced by a narrower one).
 
-        Only a workload of the registry that proved who it is gets one. `audience` is the name of our trust domain. `scope` may be less than what
+        Only a workload of the registry that proved who it is gets one, or the agent whose grant it is; where the grant is bound to a key, the agent
+        shows it with `proof` (its certificate with the connection). `audience` is the name of our trust domain. `scope` may be less than what
         was shown. `request_details` and `request_context` are taken at the edge only: whoever replaces a token cannot touch them.
 
         Raises:
@@ -90,7 +94,7 @@ class TransactionBook:
         now = self._parts.clock()
         kind = parameters.get("subject_token_type")
         if kind == ACCESS_TOKEN_TYPE:
-            claims = self._first(parameters, scope, who.agent, now)
+            claims = self._first(parameters, scope, who, proof, now)
         elif kind == TRANSACTION_TYPE:
             claims = self._next(parameters, scope, who.agent, now)
         else:
@@ -145,15 +149,36 @@ class TransactionBook:
         return token
 
     def _first(
-        self, parameters: Mapping[str, str], scope: tuple[str, ...] | None, workload: str, now: Instant
+        self,
+        parameters: Mapping[str, str],
+        scope: tuple[str, ...] | None,
+        who: Authenticated,
+        proof: KeyProof | None,
+        now: Instant,
     ) -> TransactionClaims:
         live = live_token(self._state, self._parts, parameters.get("subject_token", ""))
         if live is None:
             raise _dead()
+        if not self._may_begin(who, live.grant, proof):
+            raise OAuthError(
+                "unauthorized_client",
+                "token_of_another",
+                "subject_token is another agent's, or is bound to a key that was not shown.",
+                "A workload asks, or the agent itself with a DPoP proof of its key.",
+            )
         details = read_context(parameters.get("request_details", ""), "request_details")
         context = {"details": details} if details else {}
         environment = read_context(parameters.get("request_context", ""), "request_context")
-        return self._claims(live.grant, live.claims.expires, scope, workload, now, context, environment)
+        return self._claims(live.grant, live.claims.expires, scope, who.agent, now, context, environment)
+
+    def _may_begin(self, who: Authenticated, grant: Grant, proof: KeyProof | None) -> bool:
+        """Whether a chain of calls may begin here: an agent makes nothing of a token of another that it has seen."""
+        identity, holder = self._identities.agent(who.agent), self._identities.agent(grant.agent)
+        if identity is None or identity.kind is SubjectKind.WORKLOAD:
+            return identity is not None
+        if holder is None or holder.id != identity.id or (grant.x5t and who.x5t != grant.x5t):
+            return False
+        return not grant.jkt or (proof is not None and proof.jkt == grant.jkt)
 
     def _claims(
         self,
