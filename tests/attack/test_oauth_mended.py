@@ -11,7 +11,8 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey
 from starlette.applications import Starlette
-from tests.model.world import Clock, world
+from tests.authzen import asking, credentials, deciding, key_holder
+from tests.model.world import Clock, allowing, world
 from tests.oauthing import (
     ACCESS,
     ADA,
@@ -39,6 +40,7 @@ from jittrust.api.workload.attest_http import SVID_PATH, attest_routes
 from jittrust.broker.oauth.replay import ReplayMemory
 from jittrust.broker.oauth.server import GRANTS_AT_ONCE
 from jittrust.core.grant.grant import PassBinding
+from jittrust.core.model import SubjectKind
 from jittrust.core.oauth.error import OAuthError
 from jittrust.core.oauth.renewal import Renewal
 from jittrust.core.units import Instant
@@ -302,3 +304,27 @@ async def test_an_agent_makes_no_transaction_of_another_agents_token_nor_of_its_
     assert await said("/agent/coder", token, 1) == ""
     assert await said("/agent/coder", bearer.json()["access_token"]) == ""
     assert await said("/workload/service", token) == ""
+
+
+# ---- enforcement points that name grants ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_workload_spends_no_grant_whose_token_was_not_shown_to_it() -> None:
+    there = await world()
+    await there.join()
+    await there.start(allowing("read_file"))
+    async with deciding(there) as api:
+        agent = await key_holder(there)
+        loose = await there.broker.driving.grants.open(NewGrant("ada", "agent", "srv", PassBinding.GATEWAY))
+        service = await credentials(there, SubjectKind.WORKLOAD, "/workload/gateway")
+        named = asking("read_file", {"path": "plan.txt"}, grant=loose.grant.id)
+        shown = asking("read_file", {"path": "plan.txt"}, presentation=agent.presentation())
+        before = there.broker.state.grants[loose.grant.id].gas_left
+        refused = (await api.post("evaluation", named, authorization=f"Bearer {service.jwt}")).json()
+        after = there.broker.state.grants[loose.grant.id].gas_left
+        presented = (await api.post("evaluation", shown, authorization=f"Bearer {service.jwt}")).json()
+        vouched = await api.told("evaluation", named)
+
+    assert (refused["decision"], refused["context"]["reason"]) == (False, "grant_not_shown")
+    assert after == before
+    assert (presented["decision"], vouched["decision"]) == (True, True)

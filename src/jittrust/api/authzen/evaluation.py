@@ -5,7 +5,7 @@ What kind of question it is, the context says:
 | context | meaning |
 |---|---|
 | `presentation` | a use: the agent's token and proof are checked, gas is debited, the pass rotates, the ledger records it |
-| `grant` | a use of a grant whose chain of passes the enforcement point keeps |
+| `grant` | a use of a grant whose chain of passes the enforcement point keeps; only for whoever shows the secret of `pep.token` |
 | neither | a question without any effect |
 
 A use is answered once; the enforcement point reports what became of it at the outcome endpoint.
@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from jittrust.api.authzen.access_request import AccessRequestTokens
-from jittrust.api.authzen.callers import EnforcementPoint
+from jittrust.api.authzen.callers import OPERATORS, EnforcementPoint
 from jittrust.api.authzen.obligations import obligations_of, supported_by, unfulfilled
 from jittrust.api.authzen.read import LONGEST_TOKEN, name_in, object_in, text_in
 from jittrust.core.errors import BadInputError, JitError, NotFoundError, RefusedError
@@ -208,7 +208,7 @@ class QuestionAnswerer:
         supported: frozenset[str] | None,
     ) -> dict[str, Json]:
         try:
-            shown = self._shown(question, asked.ask)
+            shown = self._shown(question, asked.ask, caller)
             decision = await self._driving.decisions.evaluate(asked.ask, shown)
         except (InvalidTokenError, InvalidProofError) as error:
             return _no(error.code, asked.ask.id, {"error": {"status": 401, "message": error.code}})
@@ -232,9 +232,16 @@ class QuestionAnswerer:
                 del self._calls[next(iter(self._calls))]
         return answer
 
-    def _shown(self, question: AttributeQuestion, ask: Evaluation) -> Shown:
+    def _shown(self, question: AttributeQuestion, ask: Evaluation, caller: EnforcementPoint) -> Shown:
         server = ask.resource.id.partition("/")[0]
         if "presentation" not in question.context:
+            if caller.name != OPERATORS:
+                # A name is no proof: a workload that has heard of a grant would spend the gas of an agent that never came to it.
+                raise RefusedError(
+                    "grant_not_shown",
+                    "A workload uses only grants whose token was shown to it.",
+                    "Send what the agent showed as context.presentation.",
+                )
             return Shown(PassBinding.GATEWAY, name_in(question.context, "context", "grant", 128))
         if "grant" in question.context:
             raise BadInputError("request_bad", "A use has a presentation or a grant, not both.", "See docs/authzen.md.")
