@@ -16,6 +16,7 @@ NAMES = {
     "svid": "documents signed a second by one core, beside one signature, and with the ledger",
     "narrowing": "generated pairs: is a part of a grant ever more than the grant?",
     "delegation": "trees of grants spending at once, killed now and then: is the sum exact?",
+    "text": "reading any text: smuggled, encoded and diluted orders, false alarms, CPU",
     "intent": "labelled sessions judged by the engine: friction, misses, why, and CPU a call",
     "race": "processes racing for one pass through a whole broker",
     "races": "2 to 32 holders racing for one pass: in the store, and in a broker in memory",

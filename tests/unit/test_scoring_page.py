@@ -22,6 +22,9 @@ from jittrust.core.intent.provenance import ProvenanceRules
 from jittrust.core.intent.reading import IntentRules
 from jittrust.core.intent.roles import RoleRules
 from jittrust.core.intent.taxonomy import TAXONOMY, Layer, taxonomy_page
+from jittrust.core.intent.text import ReadingBounds
+from jittrust.core.intent.text_codecs import DecodingRules
+from jittrust.core.intent.text_injection import InjectionRules
 from jittrust.core.intent.words import TextRules
 from jittrust.core.response.ladder import LadderRules
 from jittrust.core.rules import GrantRules, Rules
@@ -33,8 +36,9 @@ from jittrust.core.scoring.wis import Weights
 
 DOCS = Path(__file__).parents[2] / "docs"
 RULES = (
-    AlignmentRules, AttributionRules, BaselineRules, ContextRules, DriftRules, FieldRules, GoalRules, GrantRules, IntentRules, LadderRules, PriceRules, ProposalRules,
-    ProvenanceRules, RiskRules, RoleRules, RotationRules, Rules, TextRules, TrustRules, Weights,
+    AlignmentRules, AttributionRules, BaselineRules, ContextRules, DecodingRules, DriftRules, FieldRules, GoalRules, GrantRules, InjectionRules,
+    IntentRules, LadderRules, PriceRules, ProposalRules,
+    ProvenanceRules, ReadingBounds, RiskRules, RoleRules, RotationRules, Rules, TextRules, TrustRules, Weights,
 )  # fmt: skip
 LEARNED = (Baseline, MisalignedModel)
 """Data that rules carry: learned, not chosen, so without a row."""

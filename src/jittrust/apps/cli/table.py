@@ -74,6 +74,12 @@ COMMANDS: Final[Sequence[CommandRow]] = (
         "replay", PROVE, "Judge recorded sessions with the live rules; nothing is called.", _HERE + "replay:replay"
     ),
     CommandRow(
+        "intent",
+        PROVE,
+        "Read a text: what it hides, whether it gives orders to a model, what it asks for.",
+        _HERE + "intent:app",
+    ),
+    CommandRow(
         "policy", PROVE, "Check and test written rules; see what a change would have changed.", _HERE + "policy:app"
     ),
     CommandRow("audit", PROVE, "Verify or export the ledger, offline.", _HERE + "audit:app"),
