@@ -13,11 +13,12 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from jittrust.adapters.cedar.policy import CedarPolicy
+from jittrust.apps.calibrate import FrictionBudget, fit, watch
 from jittrust.apps.replay import recorded_sessions, replay_session, shipped_rules
 from jittrust.core.rules import Rules
 
@@ -119,6 +120,30 @@ def judge(path: Path, every: int = 1, *, rules: Rules | None = None) -> tuple[li
     return calls, cost
 
 
+def judge_with_baseline(path: Path, budget: FrictionBudget, every: int = 1) -> tuple[list[Judged], dict[str, Any]]:
+    """Every labelled call, judged by the baseline that the benign sessions of the *other* tasks of the suite teach; and how that was set."""
+    policy, rules = CedarPolicy.load(), shipped_rules()
+    with path.open("rb") as source:
+        taken = [
+            (one, told)
+            for number, (one, told) in enumerate(zip(recorded_sessions(source, path.name), sessions(path), strict=True))
+            if number % every == 0
+        ]
+    task = {told["id"]: str(told["meta"]["task"]) for _, told in taken}
+    benign = watch((one for one, told in taken if told["meta"]["attack"] is None), rules)
+    calls: list[Judged] = []
+    limits: list[float] = []
+    with asyncio.Runner() as runner:
+        for left in dict.fromkeys(task.values()):
+            learned = fit([one for one in benign if task[one.session] != left], budget, rules.model).baseline
+            limits.append(learned.threshold)
+            with_it = replace(rules, baseline=learned)
+            for one, told in taken:
+                if task[one.id] == left:
+                    calls.extend(labelled(told, runner.run(replay_session(one, policy, with_it))))
+    return calls, {"baselines": len(limits), "threshold_least": min(limits), "threshold_most": max(limits)}
+
+
 def share(part: int, whole: int) -> dict[str, float | int] | None:
     """A percentage with its Wilson interval at 95 %; None of nothing."""
     if not whole:
@@ -218,6 +243,11 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="nothing but the JSON object (the default too)")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of suites")
     parser.add_argument("--suite", nargs="*", default=[], help="parts of the names of the suites to take")
+    parser.add_argument(
+        "--baseline", action="store_true", help="learn what is usual from the benign sessions of other tasks"
+    )
+    parser.add_argument("--friction-calls", type=float, default=2.0, help="budget of the baseline, %% of calls")
+    parser.add_argument("--friction-missions", type=float, default=5.0, help="budget of the baseline, %% of missions")
     parser.add_argument("--every", type=int, default=1, help="one session of so many")
     parser.add_argument(
         "--show", choices=("benign", "malicious"), help="also the calls that were judged against their label"
@@ -226,6 +256,11 @@ def main() -> int:
     told: dict[str, Any] = {}
     every: list[float] = []
     for path in suites(args.data, args.suite):
+        if args.baseline:
+            budget = FrictionBudget(args.friction_calls / 100, args.friction_missions / 100)
+            calls, how = judge_with_baseline(path, budget, args.every)
+            told[path.stem] = figures(calls) | how
+            continue
         calls, cost = judge(path, args.every)
         every.extend(cost)
         told[path.stem] = figures(calls) | {

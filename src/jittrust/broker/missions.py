@@ -14,6 +14,7 @@ from jittrust.broker.state import State
 from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, EntryState
 from jittrust.core.authority.match import check_entry
 from jittrust.core.authority.propose import propose
+from jittrust.core.authority.usual import with_usual
 from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
 from jittrust.core.grant.states import GrantState
 from jittrust.core.intent.reading import classify
@@ -81,9 +82,8 @@ class MissionBook:
 
     async def plan(self, goal: str, tools: Sequence[Tool]) -> Sequence[AuthorityEntry]:
         """See `Missions.plan`."""
-        return propose(
-            Goal((checked(goal),), GoalSource.MISSION_START), tuple(tools) or self._all_tools(), self._rules.proposal
-        )
+        stated, offered = Goal((checked(goal),), GoalSource.MISSION_START), tuple(tools) or self._all_tools()
+        return with_usual(stated, offered, propose(stated, offered, self._rules.proposal), self._rules.baseline)
 
     async def start(self, new: NewMission) -> Mission:
         """See `Missions.start`."""
@@ -285,6 +285,7 @@ class MissionBook:
             return mission.authority
         known = {tool.id: tool for tool in tools}
         proposed = propose(mission.goal, tuple(known.values()), self._rules.proposal)
+        proposed = with_usual(mission.goal, tuple(known.values()), proposed, self._rules.baseline)
         derived = {entry.id: self._confirmed(entry, known[entry.tool], mission.goal) for entry in proposed}
         kept = []
         for entry in mission.authority.entries:

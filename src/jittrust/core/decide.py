@@ -13,18 +13,20 @@ from jittrust.core.approval import Approval, ApprovalState
 from jittrust.core.authority.map import AuthorityEntry, EntryState
 from jittrust.core.authority.match import Match, MatchStanding, match
 from jittrust.core.authority.pin import PinState
+from jittrust.core.authority.usual import BY_BASELINE
 from jittrust.core.grant.grant import Grant, PassStanding, Presentation
 from jittrust.core.grant.states import GrantState
 from jittrust.core.history import History
 from jittrust.core.identity.standing import IdentityStanding
 from jittrust.core.intent.alignment import clarity
 from jittrust.core.intent.attribution import Attribution
-from jittrust.core.intent.baseline import surprise, usual_origin
+from jittrust.core.intent.baseline import surprise, usual_origin, usual_shape
 from jittrust.core.intent.drift import TrailStep, drift
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.misaligned import misaligned, signs
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.reading import ActionReading, classify
+from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.mission.mission import Mission
 from jittrust.core.mission.states import MissionState
 from jittrust.core.model import (
@@ -560,6 +562,8 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
     if not reading.consequential:
         # Reads may pass inside the map, whatever could not be measured; a secret is handed out only where the goal's own words point at it.
         level = factors.risk.value
+        if ruling is Ruling.ALLOW and _opened_by_baseline(case):
+            return _ask_if_suspect(case, _suspicion(case), ruling)
         if ruling is not Ruling.ALLOW or level is None or level < case.rules.ask_read_from or _goal_points_at(case):
             return ruling
         case.say(
@@ -587,13 +591,7 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
             "Say it in the goal, or approve this one call: jittrust approve.",
         )
         asked = True
-    if suspect and suspicion is not None:
-        case.say(
-            "misaligned",
-            f"It looks like somebody else's wish ({suspicion.value or 0.0:.2f} of 1): {suspicion.why}",
-            "Say it in the goal, or approve this one call: jittrust approve.",
-        )
-        asked = True
+    asked = _ask_if_suspect(case, suspicion, Ruling.ALLOW) is Ruling.STEP_UP or asked
     if facts.origins is None or wis.unknown:
         lost = ", ".join((*wis.unknown, *(("origins",) if facts.origins is None else ())))
         case.say("factor_unknown", f"This could not be measured: {lost}.", "Approve this one call: jittrust approve.")
@@ -634,9 +632,34 @@ def _suspicion(case: _Case) -> Reading | None:
 
 
 def _suspect(case: _Case, suspicion: Reading | None) -> bool:
-    rules = case.rules
-    limit = rules.baseline.threshold if rules.baseline.adopted else rules.misaligned_from
+    rules, tool, reading = case.rules, case.facts.tool, case.reading
+    limit = rules.misaligned_from
+    if rules.baseline.adopted and tool is not None and reading is not None:
+        limit = rules.baseline.threshold
+        harm = TAXONOMY[reading.intent].base_risk
+        if reading.consequential and usual_shape(rules.baseline, tool, case.facts.origins or (), harm):
+            return False
     return suspicion is not None and suspicion.value is not None and suspicion.value > limit
+
+
+def _ask_if_suspect(case: _Case, suspicion: Reading | None, ruling: Ruling) -> Ruling:
+    if suspicion is None or not _suspect(case, suspicion):
+        return ruling
+    case.say(
+        "misaligned",
+        f"It looks like somebody else's wish ({suspicion.value or 0.0:.2f} of 1): {suspicion.why}",
+        "Say it in the goal, or approve this one call: jittrust approve.",
+    )
+    return Ruling.STEP_UP
+
+
+def _opened_by_baseline(case: _Case) -> bool:
+    """Whether a read goes to an outside address that nobody but a stranger's text gave, where only the baseline lets such a tool in."""
+    entry, reading = case.matched.entry if case.matched else None, case.reading
+    if entry is None or entry.approved_by != BY_BASELINE or reading is None or not reading.open_world:
+        return False
+    strange = (Origin.FREE_TEXT, Origin.UNSEEN)
+    return any(one.role is ArgumentRole.TARGET and one.origin in strange for one in case.facts.origins or ())
 
 
 def _unusual(case: _Case, values: tuple[ArgumentOrigin, ...], *, suspect: bool) -> tuple[ArgumentOrigin, ...]:

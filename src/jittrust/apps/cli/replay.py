@@ -21,6 +21,10 @@ def replay(
     independent: Annotated[
         bool, typer.Option("--independent", help="Judge each call as if earlier responses had not happened.")
     ] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar="BASELINE", help="What is usual here, as jittrust calibrate wrote it."),
+    ] = None,
     state: State = None,
     as_json: AsJson = False,
 ) -> int:
@@ -34,14 +38,17 @@ def replay(
 
       jittrust replay sessions.jsonl --json | jq 'select(.verdict == "deny")'
     """
-    from jittrust.apps.replay import replay_file
+    from jittrust.adapters.files.models import read_baseline
+    from jittrust.apps.replay import replay_file, shipped_rules
+    from jittrust.core.intent.baseline import NO_BASELINE, departs
 
     del state  # nothing is stored: taken so that every command has the same options
     verdicts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     sessions: dict[str, str] = {}
+    usual = NO_BASELINE if baseline is None else read_baseline(baseline)
     with working("Judging …", as_json=as_json):
-        for row in replay_file(file, independent=independent):
+        for row in replay_file(file, independent=independent, rules=shipped_rules(usual)):
             if as_json:
                 emit(row)
                 continue
@@ -61,6 +68,13 @@ def replay(
     table(("LAST RESPONSE", "SESSIONS"), Counter(sessions.values()).most_common(), "")
     say()
     table(("REASON", "CALLS"), reasons.most_common(12), "")
+    asked = calls - verdicts["allow"] - verdicts["modify"]
+    if usual.adopted and departs(asked, calls, usual.calls_promised):
+        say()
+        say(
+            f"ALARM: a person was asked about {100 * asked / calls:.1f} % of calls, the baseline promised "
+            f"{100 * usual.calls_promised:.1f} %. Either these are no everyday sessions, or calibrate anew."
+        )
     return DONE
 
 

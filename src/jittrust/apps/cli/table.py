@@ -74,6 +74,12 @@ COMMANDS: Final[Sequence[CommandRow]] = (
         "replay", PROVE, "Judge recorded sessions with the live rules; nothing is called.", _HERE + "replay:replay"
     ),
     CommandRow(
+        "calibrate",
+        PROVE,
+        "Learn what is usual here from recordings, and set the threshold from a friction budget.",
+        _HERE + "calibrate:calibrate",
+    ),
+    CommandRow(
         "intent",
         PROVE,
         "Read a text: what it hides, whether it gives orders to a model, what it asks for.",

@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from jittrust.core.authority.map import AuthorityEntry, EntryState
 from jittrust.core.errors import BadInputError
 from jittrust.core.intent.alignment import AUTHORITY_ROLES
 from jittrust.core.intent.origin import ArgumentOrigin, Origin
@@ -22,6 +21,7 @@ from jittrust.core.model import Json, Tool
 BASELINE_VERSION = 1
 
 _Key = TypeVar("_Key")
+_ROLE = "@"  # begins what stands for all arguments of a role, of any tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,10 @@ class BaselineRules:
     """When a thing is usual."""
 
     least_goals: int = 2  # distinct goals that must have used a tool before it is approved for others
+    enough_goals: int = 5  # distinct goals from which an argument speaks for itself and not for its role
     least_share: float = 0.1  # share of the sightings of an argument from which its origin is usual
+    shape_goals: int = 3  # distinct goals from which a call with values from the same places is everyday
+    shape_harm: float = 0.5  # most base risk of an act that may be everyday
     smoothing: float = 0.5  # added to every count
     worst: float = 4.0  # surprise (-ln p) that counts as 1
     most_steps: int = 200  # calls of one mission that are counted
@@ -55,9 +58,11 @@ class Baseline:
     Attributes:
         goals: distinct goals learned from.
         tools: tool key → goals that used it.
-        origins: (tool key, argument, origin) → goals.
-        steps: (name of the tool before, name of the tool) → goals; the first step of a mission comes after "".
+        origins: (tool key, argument, origin) → goals; origin "" = whatever the origin.
+        steps: (name of the tool before, name of the tool) → goals; the first step of a mission comes after "";
+            name "" = whatever came next.
         values: digest of a value → goals.
+        shapes: tool key with the origin of each deciding argument → goals.
         threshold: probability above which a call goes to a person; the conformal quantile of the friction budget.
         calls_promised, missions_promised: share of calls and of missions that go to a person, measured on goals left out one by one.
     """
@@ -67,6 +72,7 @@ class Baseline:
     origins: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     steps: Mapping[tuple[str, str], int] = field(default_factory=dict)
     values: Mapping[str, int] = field(default_factory=dict)
+    shapes: Mapping[str, int] = field(default_factory=dict)
     threshold: float = 1.0
     calls_promised: float = 0.0
     missions_promised: float = 0.0
@@ -98,21 +104,26 @@ def learn(missions: Iterable[tuple[str, Sequence[SeenCall]]], rules: BaselineRul
     origins: dict[tuple[str, str, str], set[str]] = {}
     steps: dict[tuple[str, str], set[str]] = {}
     values: dict[str, set[str]] = {}
+    shapes: dict[str, set[str]] = {}
     goals: set[str] = set()
     for goal, calls in missions:
         goals.add(goal)
         last = ""
         for call in calls[: rules.most_steps]:
             tools.setdefault(call.tool, set()).add(goal)
+            shapes.setdefault(_shape(call), set()).add(goal)
             name = call.tool.partition("\x1f")[0]
-            steps.setdefault((last, name), set()).add(goal)
+            for step in ((last, name), (last, "")):
+                steps.setdefault(step, set()).add(goal)
             last = name
             for argument, origin in call.origins:
-                origins.setdefault((call.tool, argument, origin), set()).add(goal)
+                of = "" if argument.startswith(_ROLE) else call.tool
+                for place in ((of, argument, origin), (of, argument, "")):
+                    origins.setdefault(place, set()).add(goal)
             for value in call.values:
                 if value in values or len(values) < rules.most_values:
                     values.setdefault(value, set()).add(goal)
-    return Baseline(len(goals), _counts(tools), _counts(origins), _counts(steps), _counts(values))
+    return Baseline(len(goals), _counts(tools), _counts(origins), _counts(steps), _counts(values), _counts(shapes))
 
 
 def surprise(
@@ -131,9 +142,10 @@ def surprise(
     odd = [
         _odd(baseline.origins.get((call.tool, *pair), 0), _sightings(baseline, call.tool, pair[0]), rules)
         for pair in call.origins
+        if not pair[0].startswith(_ROLE)
     ]
     follows = baseline.steps.get((before, tool.name), 0)
-    after = sum(count for (first, _), count in baseline.steps.items() if first == before)
+    after = baseline.steps.get((before, ""), 0)
     new = sum(value not in baseline.values for value in call.values)
     return {
         "tool_rare": 1.0 / (1.0 + used),
@@ -144,52 +156,32 @@ def surprise(
 
 
 def usual_origin(baseline: Baseline, tool: Tool, one: ArgumentOrigin, rules: BaselineRules = BASELINE_RULES) -> bool:
-    """Whether values of this argument usually come from where this one comes from."""
-    key, ((name, origin),) = tool_key(tool), _pairs((one,), every=True)
-    count = baseline.origins.get((key, name, origin), 0)
-    return count >= rules.least_goals and count >= rules.least_share * _sightings(baseline, key, name)
+    """Whether values of this argument usually come from where this one comes from; of a seldom seen argument, values of its role."""
+    (argument, origin), (role, _) = _pairs((one,), every=True)[:2]
+    for key, name in ((tool_key(tool), argument), ("", role)):
+        count, whole = baseline.origins.get((key, name, origin), 0), baseline.origins.get((key, name, ""), 0)
+        if count >= rules.least_goals and count >= rules.least_share * whole:
+            return True
+        if whole >= rules.enough_goals:
+            return False
+    return False
 
 
-def usual_tools(
+def usual_shape(
     baseline: Baseline,
-    tools: Sequence[Tool],
-    entries: Sequence[AuthorityEntry],
-    make_id: Mapping[str, str],
+    tool: Tool,
+    origins: Sequence[ArgumentOrigin],
+    harm: float,
     rules: BaselineRules = BASELINE_RULES,
-) -> tuple[AuthorityEntry, ...]:
-    """The proposal with the tools that are usual here approved by `policy:baseline`.
+) -> bool:
+    """Whether calls of this tool with values from just these places are everyday here, and of an act that does little harm (`harm`, 0..1)."""
+    count = baseline.shapes.get(_shape(seen_call(tool, origins, ())), 0)
+    return harm <= rules.shape_harm and count >= rules.shape_goals
 
-    Never one that the goal forbids: a tool without an entry is added only if `make_id` (tool id → entry id) has it.
-    """
-    if not baseline.adopted:
-        return tuple(entries)
-    usual = {tool.id: tool for tool in tools if tool.pin and baseline.tools.get(tool_key(tool), 0) >= rules.least_goals}
-    made = [
-        replace(
-            entry,
-            state=EntryState.APPROVED,
-            approved_by="policy:baseline",
-            why=_why(baseline, usual[entry.tool]),
-            constraints={},
-        )
-        if entry.state is EntryState.PROPOSED and entry.tool in usual
-        else entry
-        for entry in entries
-    ]
-    named = {entry.tool for entry in entries}
-    made.extend(
-        AuthorityEntry(
-            make_id[tool.id],
-            tool.id,
-            state=EntryState.APPROVED,
-            approved_by="policy:baseline",
-            why=_why(baseline, tool),
-            pin=tool.pin,
-        )
-        for tool in usual.values()
-        if tool.id not in named and tool.id in make_id
-    )
-    return tuple(made)
+
+def usual(baseline: Baseline, tool: Tool, rules: BaselineRules = BASELINE_RULES) -> bool:
+    """Whether enough distinct goals of this deployment used the tool."""
+    return baseline.tools.get(tool_key(tool), 0) >= rules.least_goals
 
 
 def conformal(scores: Sequence[float], budget: float) -> float:
@@ -218,6 +210,7 @@ def to_json(baseline: Baseline) -> dict[str, Json]:
         "origins": [[*key, count] for key, count in sorted(baseline.origins.items())],
         "steps": [[*key, count] for key, count in sorted(baseline.steps.items())],
         "values": dict(baseline.values),
+        "shapes": dict(baseline.shapes),
         "threshold": baseline.threshold,
         "calls_promised": baseline.calls_promised,
         "missions_promised": baseline.missions_promised,
@@ -239,6 +232,7 @@ def from_json(raw: Json) -> Baseline:
             origins={(a, b, c): _count(n) for a, b, c, n in _rows(raw.get("origins"), 4)},
             steps={(a, b): _count(n) for a, b, n in _rows(raw.get("steps"), 3)},
             values=_table(raw.get("values")),
+            shapes=_table(raw.get("shapes")),
             threshold=_share(raw.get("threshold")),
             calls_promised=_share(raw.get("calls_promised")),
             missions_promised=_share(raw.get("missions_promised")),
@@ -260,21 +254,23 @@ def _pairs(origins: Sequence[ArgumentOrigin], *, every: bool = False) -> tuple[t
         if not every and ((one.role not in AUTHORITY_ROLES and not place) or one.origin is Origin.TRIVIAL):
             continue
         name = ".".join(part for part in path.split("/") if part and not part.isdigit())
-        found[(f"{name}#" if place else name, str(one.origin))] = None
+        for said in (name, f"{_ROLE}{one.role}"):
+            found[(f"{said}#" if place else said, str(one.origin))] = None
     return tuple(found)
 
 
+def _shape(call: SeenCall) -> str:
+    said = sorted(f"{name}={origin}" for name, origin in call.origins if not name.startswith(_ROLE))
+    return "\x1f".join((call.tool, *said))
+
+
 def _sightings(baseline: Baseline, tool: str, name: str) -> int:
-    return sum(baseline.origins.get((tool, name, str(origin)), 0) for origin in Origin)
+    return baseline.origins.get((tool, name, ""), 0)
 
 
 def _odd(count: int, whole: int, rules: BaselineRules) -> float:
     likely = (count + rules.smoothing) / (whole + 2.0 * rules.smoothing)
     return max(0.0, min(1.0, -math.log(likely) / rules.worst))
-
-
-def _why(baseline: Baseline, tool: Tool) -> str:
-    return f"Usual here: {baseline.tools.get(tool_key(tool), 0)} of {baseline.goals} goals of the adopted baseline used it."
 
 
 def _count(value: object) -> int:

@@ -98,16 +98,23 @@ def signs(
 
 
 def misaligned(found: Mapping[str, float], model: MisalignedModel, *, learned: bool) -> Reading:
-    """The probability that the call is not the person's, with the signs that weigh most. Unknown without a model."""
+    """The probability that the call is not the person's, with the signs that weigh most. Unknown without a model.
+
+    `learned`: a baseline of the deployment is adopted; what is unusual there may raise the probability, what is usual does not lower it.
+    """
     if not model.version:
         return Reading("misaligned", None, Unit(0.0), "core.intent.misaligned", "There is no model.")
-    weights = model.learned if learned else model.plain
+    plain = _told(found, model.plain)
+    p, why = max(plain, _told(found, model.learned)) if learned else plain
+    return Reading("misaligned", Unit(p), Unit(0.7 if learned else 0.5), "core.intent.misaligned", f"{why}.")
+
+
+def _told(found: Mapping[str, float], weights: LogisticWeights) -> tuple[float, str]:
     parts = {name: weights.signs.get(name, 0.0) * value for name, value in found.items()}
     total = weights.bias + math.fsum(parts.values())
     p = 1.0 / (1.0 + math.exp(-max(-40.0, min(40.0, total))))
     heaviest = sorted((name for name in parts if parts[name] >= _LEAST_TOLD), key=lambda name: (-parts[name], name))
-    why = "; ".join(f"{SIGNS[name]} (+{parts[name]:.1f})" for name in heaviest[:_TOLD]) or "nothing speaks for it"
-    return Reading("misaligned", Unit(p), Unit(0.7 if learned else 0.5), "core.intent.misaligned", f"{why}.")
+    return p, "; ".join(f"{SIGNS[name]} (+{parts[name]:.1f})" for name in heaviest[:_TOLD]) or "nothing speaks for it"
 
 
 def model_of(raw: Json) -> MisalignedModel:

@@ -1,0 +1,158 @@
+"""What is usual in a deployment is counted by goals, approves tools before a run, and never lowers what speaks against a call."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from jittrust.core.authority.map import AuthorityEntry, EntryState
+from jittrust.core.authority.propose import entry_id, propose
+from jittrust.core.authority.usual import BY_BASELINE, with_usual
+from jittrust.core.errors import BadInputError
+from jittrust.core.intent.baseline import (
+    BASELINE_RULES,
+    NO_BASELINE,
+    SeenCall,
+    conformal,
+    departs,
+    from_json,
+    learn,
+    seen_call,
+    surprise,
+    to_json,
+    tool_key,
+    usual,
+    usual_origin,
+    usual_shape,
+)
+from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
+from jittrust.core.mission.mission import Goal, GoalSource
+from jittrust.core.model import Tool
+
+PUSH = Tool("s", "push_branch", "Pushes a branch.", {"properties": {"branch": {"type": "string"}}}, pin="p1")
+SHARE = Tool(
+    "s", "transfer_ownership", "Transfers the ownership.", {"properties": {"to": {"type": "string"}}}, pin="p2"
+)
+FREE = ArgumentOrigin("/branch", ArgumentRole.TARGET, Origin.FREE_TEXT, "s/read#1", "main")
+SAID = replace(FREE, origin=Origin.GOAL, source="")
+
+
+def goal(text: str) -> Goal:
+    return Goal((text,), GoalSource.MISSION_START)
+
+
+def missions(count: int, one: ArgumentOrigin = FREE, tool: Tool = PUSH) -> list[tuple[str, list[SeenCall]]]:
+    return [(f"goal {n}", [seen_call(tool, (one,), ())]) for n in range(count)]
+
+
+def test_a_goal_that_was_run_a_thousand_times_counts_once() -> None:
+    made = learn([("one goal", [seen_call(PUSH, (FREE,), ())])] * 1000)
+    assert made.tools[tool_key(PUSH)] == 1
+    assert not usual(made, PUSH)
+
+
+def test_an_endless_mission_teaches_no_more_than_its_first_calls() -> None:
+    late = seen_call(SHARE, (), ())
+    made = learn([("g", [seen_call(PUSH, (FREE,), ())] * BASELINE_RULES.most_steps + [late])])
+    assert tool_key(SHARE) not in made.tools
+
+
+def test_what_enough_goals_used_is_approved_before_the_run_and_says_by_whom() -> None:
+    found = with_usual(goal("Do what the issue says"), (PUSH,), (), learn(missions(2)))
+    assert [(one.id, one.state, one.approved_by, one.pin) for one in found] == [
+        (entry_id(PUSH.id), EntryState.APPROVED, BY_BASELINE, "p1")
+    ]
+
+
+def test_nothing_is_approved_without_a_baseline_or_a_goal() -> None:
+    assert with_usual(goal("Do what the issue says"), (PUSH,), (), NO_BASELINE) == ()
+    assert with_usual(Goal((), GoalSource.NONE), (PUSH,), (), learn(missions(2))) == ()
+
+
+def test_what_the_goal_forbids_stays_forbidden_however_usual_it_is() -> None:
+    assert with_usual(goal("Read the issue, but do not push any branch"), (PUSH,), (), learn(missions(9))) == ()
+
+
+def test_some_acts_need_a_person_however_usual_they_are() -> None:
+    stated = goal("Read the issue")
+    assert with_usual(stated, (SHARE,), (), learn(missions(9, tool=SHARE))) == ()
+
+
+def test_what_a_person_refused_or_approved_is_not_touched() -> None:
+    refused = AuthorityEntry(entry_id(PUSH.id), PUSH.id, state=EntryState.REFUSED, approved_by="anna")
+    assert with_usual(goal("Do what the issue says"), (PUSH,), (refused,), learn(missions(9))) == (refused,)
+
+
+def test_a_tool_that_takes_other_arguments_is_another_tool() -> None:
+    other = replace(PUSH, input_schema={"properties": {"branch": {}, "force": {}}})
+    assert not usual(learn(missions(9)), other)
+
+
+def test_a_tool_whose_definition_is_not_pinned_is_not_approved() -> None:
+    found = with_usual(goal("Do what the issue says"), (replace(PUSH, pin=""),), (), learn(missions(9)))
+    assert found == ()
+
+
+def test_where_a_value_usually_comes_from_is_counted_by_argument_then_by_role() -> None:
+    made = learn(missions(6))
+    assert usual_origin(made, PUSH, FREE)
+    assert not usual_origin(made, PUSH, replace(FREE, origin=Origin.UNSEEN))
+    assert usual_origin(made, SHARE, replace(FREE, path="/to"))  # never seen: its role speaks for it
+    assert not usual_origin(learn(missions(6, SAID)), PUSH, FREE)
+
+
+def test_an_act_that_does_harm_is_never_everyday() -> None:
+    made = learn(missions(6))
+    assert usual_shape(made, PUSH, (FREE,), harm=0.3)
+    assert not usual_shape(made, PUSH, (FREE,), harm=0.7)
+    assert not usual_shape(made, PUSH, (SAID,), harm=0.3)
+
+
+def test_surprise_lies_between_nought_and_one_and_the_unknown_surprises_most() -> None:
+    made = learn(missions(6))
+    known, strange = (
+        surprise(made, PUSH, "", (FREE,), ()),
+        surprise(made, SHARE, "push_branch", (FREE,), ("a\x1fb\x1fc",)),
+    )
+    assert known is not None
+    assert strange is not None
+    assert all(0.0 <= value <= 1.0 for value in (*known.values(), *strange.values()))
+    assert all(strange[name] >= known[name] for name in known)
+    assert surprise(NO_BASELINE, PUSH, "", (), ()) is None
+
+
+@pytest.mark.parametrize("n", [19, 40, 200])
+def test_no_more_scores_than_the_budget_allows_lie_above_the_conformal_threshold(n: int) -> None:
+    scores = [((7 * k) % n) / n for k in range(n)]
+    assert sum(score > conformal(scores, 0.05) for score in scores) <= 0.05 * n
+
+
+def test_too_few_scores_promise_nothing() -> None:
+    assert conformal([0.1] * 5, 0.05) == 1.0
+
+
+def test_friction_above_the_promise_is_told_from_chance() -> None:
+    assert departs(40, 200, 0.05)
+    assert not departs(12, 200, 0.05)
+    assert not departs(0, 0, 0.0)
+
+
+def test_a_kept_baseline_is_read_back_as_it_was() -> None:
+    made = replace(learn(missions(3)), threshold=0.7, calls_promised=0.02, missions_promised=0.04)
+    assert from_json(json.loads(json.dumps(to_json(made)))) == made
+
+
+@pytest.mark.parametrize(
+    "broken", [{"goals": -1}, {"tools": []}, {"threshold": 2}, {"steps": [["a"]]}, {"baseline": 9}]
+)
+def test_a_damaged_baseline_is_refused(broken: dict[str, object]) -> None:
+    with pytest.raises(BadInputError):
+        from_json({**to_json(learn(missions(2))), **broken})
+
+
+def test_a_proposal_without_anything_usual_stays_as_it_was() -> None:
+    stated = goal("Push the branch main")
+    entries = propose(stated, (PUSH,))
+    assert with_usual(stated, (PUSH,), entries, learn(missions(1))) == entries
