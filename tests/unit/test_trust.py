@@ -2,9 +2,10 @@
 
 import pytest
 
+from jittrust.core.response.ladder import LadderRules, respond
 from jittrust.core.response.session import SessionState, Standing
 from jittrust.core.scoring.trust import TrustRules, after, opening
-from jittrust.core.units import Score, Unit
+from jittrust.core.units import Instant, Score, Unit
 
 RULES = TrustRules()
 START = Standing(opening(RULES), SessionState.NORMAL)
@@ -65,3 +66,28 @@ def test_a_ceiling_never_takes_away_what_is_there() -> None:
     rich = Standing(Score(95), SessionState.NORMAL, strikes=10)
 
     assert after(rich, (), Unit(0), consequential=True, went_out=True, asked=False, rules=RULES).trust == Score(95)
+
+
+def test_unanswered_questions_about_the_goal_alone_neither_narrow_nor_suspend_a_session() -> None:
+    standing = START
+    for _ in range(200):
+        standing = after(
+            standing, ("outside_map", "drift"), Unit(0.9), consequential=True, went_out=False, asked=True, rules=RULES
+        )
+    assert standing.trust == RULES.asked_floor
+    assert respond(standing, Instant(0), LadderRules())[0].state is SessionState.FLAGGED
+
+
+def test_questions_about_a_strangers_value_go_on_costing_trust() -> None:
+    standing = START
+    for _ in range(200):
+        standing = after(
+            standing, ("tainted_argument",), Unit(0.9), consequential=True, went_out=False, asked=True, rules=RULES
+        )
+    assert standing.trust == 0.0
+
+
+def test_the_floor_of_questions_lifts_nobody_and_does_not_hold_who_fell_below_it_by_another_fault() -> None:
+    low = Standing(Score(20.0), SessionState.SUSPENDED)
+    found = after(low, ("outside_map",), Unit(0.5), consequential=True, went_out=False, asked=True, rules=RULES)
+    assert found.trust < low.trust

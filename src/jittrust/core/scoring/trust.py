@@ -17,6 +17,8 @@ class TrustRules:
     `loss` is by reason code, in points, before scaling by risk; `gain` is one clean call with consequences; `gain_read` one clean read;
     `ceiling_per_strike` lowers what can ever be regained in this mission for each strike (a thousand cheap good calls never buy a dangerous one);
     a loss of `strike_from` points or more is a strike; a call that a person is asked about loses only `asked_share` of it, the person decides.
+    Questions that only say what the goal does not cover take trust no lower than `asked_floor`, however many go unanswered; those about a
+    stranger's value or wish do, and what is below by another fault goes on falling.
     """
 
     prior: float = 80.0
@@ -27,6 +29,7 @@ class TrustRules:
     ceiling_per_strike: float = 4.0
     strike_from: float = 2.0
     asked_share: float = 0.4
+    asked_floor: float = 55.0
     loss: Mapping[str, float] = field(
         default_factory=lambda: {
             "pass_reused": 60.0,
@@ -52,6 +55,11 @@ class TrustRules:
     )
 
 
+_OF_STRANGERS = frozenset(
+    {"tainted_argument", "misaligned", "outside_map_dangerous", "secret_read", "refused_by_person"}
+)
+
+
 def opening(rules: TrustRules) -> Score:
     """Trust of a session that nothing is known of."""
     return Score(rules.prior)
@@ -75,7 +83,7 @@ def after(
     """The standing after one judged call; its `state` is left to the response ladder.
 
     A loss is scaled by 0.5 + R/2 (an unknown risk counts as 1): the same refusal weighs more for a payment than for a read. The worst reason
-    counts whole, every further one for a quarter, so that one call with five names for the same fault is not punished five times.
+    counts whole, every further one for a quarter, so that one call with five names for the same fault is not punished five times. Never rises here.
     """
     losses = sorted((rules.loss[code] for code in codes if code in rules.loss), reverse=True)
     if not losses:
@@ -91,9 +99,10 @@ def after(
         )
     weight = 0.5 + (1.0 if risk is None else float(risk)) / 2
     lost = weight * (rules.asked_share if asked else 1.0) * (losses[0] + sum(losses[1:]) / 4)
+    only_asked = asked and standing.trust >= rules.asked_floor and not _OF_STRANGERS & set(codes)
     return replace(
         standing,
-        trust=Score(max(0.0, standing.trust - lost)),
+        trust=Score(max(rules.asked_floor if only_asked else 0.0, standing.trust - lost)),
         strikes=standing.strikes + (1 if lost >= rules.strike_from else 0),
         clean=0,
         calls=standing.calls + 1,
