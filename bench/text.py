@@ -35,8 +35,8 @@ def _letters(text: str) -> str:
 
 
 def recovered(read: TextReading, plain: str) -> bool:
-    """Whether the hidden text was read, letters compared."""
-    wanted = _letters(plain)
+    """Whether the order in the hidden text was read, letters compared."""
+    wanted = _letters(next(order for order in ORDERS if order in plain))
     return any(wanted in _letters(part) for part in (read.skeleton, *read.hidden, *(one.text for one in read.variants)))
 
 

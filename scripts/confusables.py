@@ -33,7 +33,8 @@ ROUGHLY = {
 BOXED = ("NEGATIVE CIRCLED", "NEGATIVE SQUARED", "SQUARED")
 HEAD = '''"""Signs that are read as a Latin letter or a digit and are none: made by scripts/confusables.py; change the script, not this table.
 
-From Unicode's confusables.txt (https://www.unicode.org/license.txt), as the package confusable_homoglyphs (MIT) has it, and from the names of signs.
+From Unicode's confusables.txt (Copyright Unicode, Inc., Unicode License V3, https://www.unicode.org/license.txt), as the package confusable_homoglyphs
+(MIT) has it, and from the names of signs.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def sources(table: dict[str, list[dict[str, str]]]) -> dict[str, set[str]]:
         for row in table.get(letter, []):
             sign = row["c"]
             if len(sign) == 1 and sign not in string.printable and unicodedata.normalize("NFKC", sign) not in LATIN:
-                found[letter].add(sign)
+                # Unicode takes a capital iota for a small L; in a word it is a capital I.
+                capital = letter == "l" and "CAPITAL LETTER" in unicodedata.name(sign, "")
+                found["I" if capital else letter].add(sign)
     for letter in string.ascii_lowercase:
         found[letter].update(ROUGHLY.get(letter, ""))
         names = [SMALL.get(letter, "")]

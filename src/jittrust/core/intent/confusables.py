@@ -1,6 +1,7 @@
 """Signs that are read as a Latin letter or a digit and are none: made by scripts/confusables.py; change the script, not this table.
 
-From Unicode's confusables.txt (https://www.unicode.org/license.txt), as the package confusable_homoglyphs (MIT) has it, and from the names of signs.
+From Unicode's confusables.txt (Copyright Unicode, Inc., Unicode License V3, https://www.unicode.org/license.txt), as the package confusable_homoglyphs
+(MIT) has it, and from the names of signs.
 """
 
 from __future__ import annotations
@@ -44,9 +45,8 @@ _ROWS: Mapping[str, str] = {
         "\u03ba\u043a\u1d0b\U0001f15a\U0001f17a\U0001f1f0"
     ),
     "l": (
-        "\u0196\u01c0\u029f\u0399\u0406\u04c0\u06f1\u16c1\u2223\u23fd\u2c92\u2d4f"
-        "\ua4f2\uffe8\U0001028a\U00010309\U00010320\U00016f28\U0001d6b0\U0001d6ea\U0001d724\U0001d75e\U0001d798\U0001f15b"
-        "\U0001f17b\U0001f1f1"
+        "\u01c0\u029f\u04c0\u06f1\u16c1\u2223\u23fd\u2d4f\ua4f2\uffe8\U0001028a\U00010309"
+        "\U00010320\U00016f28\U0001d6b0\U0001d6ea\U0001d724\U0001d75e\U0001d798\U0001f15b\U0001f17b\U0001f1f1"
     ),
     "m": (
         "\u043c\u1d0d\U0001f15c\U0001f17c\U0001f1f2"
@@ -123,6 +123,9 @@ _ROWS: Mapping[str, str] = {
     ),
     "H": (
         "\u0397\u041d\u13bb\u157c\u2c8e\ua4e7\U000102cf\U0001d6ae\U0001d6e8\U0001d722\U0001d75c\U0001d796"
+    ),
+    "I": (
+        "\u0196\u0399\u0406\u2c92"
     ),
     "J": (
         "\u037f\u0408\u13ab\u148d\ua4d9\ua7b2"

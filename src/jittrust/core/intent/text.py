@@ -160,6 +160,7 @@ _STACKING = re.compile(f"[{_MARKS}{_ACCENTED}]")
 _HEAP = re.compile(f"[{_MARKS}]{{4,}}")
 _NO_WORDS = re.compile(r"[^\w\s\x00-\x7f]{31,}")
 _GENERIC_MARKS = re.compile(f"[{_MARKS}]+")
+_GENERIC_RUN = re.compile(f"([{_MARKS}]{{{READING_BOUNDS.longest_mark_run}}})[{_MARKS}]+")
 _ANY_MARK = re.compile(f"[{_MARKS}]")
 # A ligature of a whole sentence: eighteen characters from one.
 _ENDLESS = str.maketrans({"\ufdfa": " ", "\ufdfb": " "})
@@ -463,6 +464,7 @@ def _translated(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 def _understood(text: str, longest_run: int) -> str:
     """Compatibility forms without accents. Runs of marks are cut first: normalising them takes quadratic time."""
+    text = _GENERIC_RUN.sub(r"\1", text)  # the common case, and much faster than asking for the class of every sign
     parts: list[str] = []
     last = 0
     for start, end in _mark_runs(text, longest_run):

@@ -67,7 +67,7 @@ COMMON = frozenset(
         "ignore disregard forget previous prior instructions instruction rules rule system prompt secret password user assistant model message "
         "send email file files delete reveal follow execute command tool call account money transfer data key keys token task goal answer reply "
         "print show read write open forward upload post everything anything nothing never always first tell without admin access new "
-        "mode developer do contents address everyone immediately"
+        "mode developer do contents address everyone immediately override guidelines document share invite"
     ).split()
 )
 _LONG = frozenset(word for word in COMMON if len(word) > 2)  # noqa: PLR2004 - two letters stand in any text
@@ -78,7 +78,9 @@ _FEWEST_WORDS = 2
 _SPELLED_FROM = 5
 _SPELLED_TO = 14
 _ASCII_WORD = re.compile(r"[a-z]{3,24}")
-_LEET_WORD = re.compile(r"[a-z0-9@$!|+]{2,32}")
+_LEET_WORD = re.compile(r"(?:[a-z0-9$!|+]|@(?![a-z0-9\-]{1,63}\.)){2,32}")
+_LEET_NUMBER = re.compile(r"(?<![\w.])[01457]{2,3}(?![\w.%])")
+_LEET_SHORT = frozenset("to is as it at ai so all".split())
 _LEET = re.compile(r"[a-z][0134578@$!|][a-z]|[01345789@$!]{1,2}[a-z]{1,3}[01345789@$!]")
 _LEET_TABLES = tuple(str.maketrans("013457@$!|+8", one) for one in ("oieastasiltb", "oleastaslltb"))
 
@@ -218,7 +220,13 @@ def _from_leet(line: str) -> str:
         return token.translate(_LEET_TABLES[0]) if not token.isdigit() else token
 
     made = _LEET_WORD.sub(word, line)
-    return made if hits >= _FEWEST_WORDS else ""
+    return _LEET_NUMBER.sub(_short_word, made) if hits >= _FEWEST_WORDS else ""
+
+
+def _short_word(hit: re.Match[str]) -> str:
+    """Among words in digits a number may be a word too."""
+    read = (hit.group().translate(table) for table in _LEET_TABLES)
+    return next((word for word in read if word in _LEET_SHORT), hit.group())
 
 
 def _spelled(text: str) -> Iterator[tuple[str, str]]:

@@ -198,13 +198,16 @@ _SIMPLE: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = tuple(
         ("boundary", "<!--", _COMMENT),
         ("persona", "you mode", _PERSONA),
         ("prompt_leak", "prompt instructions message", _PROMPT_LEAK),
-        ("address", "assistant agent llm bot model claude gpt copilot gemini ai", _VOCATIVE),
         ("new_task", _TASKS, _NEW_TASK),
         ("before_all", "before foremost prior instead", _BEFORE_ALL),
         ("tool_order", "_ tool function", _TOOL_ORDER),
         ("directive", "must shall required have need", _DIRECTIVE),
     )
-) + tuple(("secrecy", (), re.compile(_folded(phrases.secrecy))) for phrases in PHRASES.values() if phrases.secrecy)
+) + tuple(
+    ("secrecy", tuple(_folded(phrases.person).split()), re.compile(_folded(phrases.secrecy)))
+    for phrases in PHRASES.values()
+    if phrases.secrecy
+)
 _DISMISS = {
     name: (
         tuple(_folded(one.signs).split()),
@@ -214,6 +217,8 @@ _DISMISS = {
     )
     for name, one in PHRASES.items()
 }
+_NAMED = re.compile(rf"\b{_NAMES}")
+_SPOKEN_TO = re.compile(_VOCATIVE)
 _SENDS = re.compile(_folded(_SEND))
 _SECRETS = re.compile(_folded(_SECRET))
 _REACHES = re.compile(_ADDRESS)
@@ -263,10 +268,13 @@ def _reason(code: str, quote: str, where: str, rules: InjectionRules) -> Injecti
 def _signals(text: str, low: str, languages: dict[str, None]) -> Iterable[tuple[str, str]]:
     line = f"\n{low}"  # so that the first line begins like every other
     for code, signs, pattern in _SIMPLE:
-        if not signs or any(sign in low for sign in signs):
+        if any(sign in low for sign in signs):
             hit = pattern.search(line)
             if hit is not None:
                 yield code, hit.group()
+    quote = _addressed(line)
+    if quote:
+        yield "address", quote
     for hit in _SHOUTED_TAG.finditer(text):
         if hit["tag"] not in _HTML_SHOUTED:
             yield "forged_tag", hit.group()
@@ -278,6 +286,18 @@ def _signals(text: str, low: str, languages: dict[str, None]) -> Iterable[tuple[
                 languages[name] = None
                 yield "override", quote
     yield from _sending(low)
+
+
+def _addressed(line: str) -> str:
+    """Where a model is spoken to; looked for around its names only, each stretch once."""
+    done = 0
+    for hit in _NAMED.finditer(line):
+        if hit.end() + _REACH // 2 > done:
+            done = hit.end() + _REACH
+            found = _SPOKEN_TO.search(line, max(0, hit.start() - _REACH), done)
+            if found is not None:
+                return found.group()
+    return ""
 
 
 def _near(low: str, verb: re.Pattern[str], target: re.Pattern[str], *, either: bool) -> str:

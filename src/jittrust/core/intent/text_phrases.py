@@ -16,6 +16,7 @@ class OrderPhrases:
         dismiss: verbs that set something aside.
         orders: what is set aside.
         secrecy: keeping something from the person.
+        person: pieces of words, one of which stands in every such phrase.
         either: the verb stands behind its object as often as before it.
     """
 
@@ -23,6 +24,7 @@ class OrderPhrases:
     dismiss: str
     orders: str
     secrecy: str = ""
+    person: str = ""
     either: bool = False
 
 
@@ -41,6 +43,7 @@ PHRASES: Mapping[str, OrderPhrases] = {
         r"|revealing|alert|alerting|disclose|disclosing|let|letting|ask|asking)\b[\w' ]{0,30}\b(?:user|human|person|anyone|owner|customer|operator|this)\b"
         r"|\b(?:tell|report|say|mention|show) nothing (?:of this |about this )?to the (?:user|person|owner|customer)\b|\b(?:secretly"
         r"|silently|covertly|quietly) (?:send|forward|copy|upload|add|include|delete|run|post)\b",
+        person="user human person anyone owner customer operator this secretly silently covertly quietly",
     ),
     "de": OrderPhrases(
         "ignorier vergiss vergessen missacht ubergeh verwirf beachte",
@@ -48,6 +51,7 @@ PHRASES: Mapping[str, OrderPhrases] = {
         r"\b(?:anweisung(?:en)?|regeln?|vorgaben?|befehle?n?|richtlinien?|instruktion(?:en)?|systemprompts?)\b",
         r"\bohne (?:den |die )?(?:nutzer|benutzer|anwender|user)\w{0,3} zu\b|\b(?:sag|verrate|erzahle?) (?:es |das )?(?:dem|der"
         r"|den) (?:nutzer|benutzer)\w{0,2} nicht",
+        person="nutzer anwender user",
     ),
     "fr": OrderPhrases(
         "ignore oublie neglige tien sui",
@@ -55,30 +59,35 @@ PHRASES: Mapping[str, OrderPhrases] = {
         r"\b(?:instructions?|consignes?|regles?|directives?|ordres?)\b",
         r"\bsans (?:en )?(?:informer|prevenir|avertir) (?:l'|la |le )?(?:utilisat\w{1,5}|personne)|\bne (?:le |la )?(?:dis|dites) (?:pas"
         r"|rien) a l'utilisat",
+        person="utilisat personne",
     ),
     "es": OrderPhrases(
         "ignor olvid caso descart omit alto",
         r"(?<!no )\b(?:ignor[ae]n?|olvid[ae]n?|haz caso omiso|haga caso omiso|no hagas caso|descart[ae]|omit[ae]|pas[ae] por alto)\b",
         r"\b(?:instrucci(?:on|ones)|reglas?|indicaci(?:on|ones)|directrices|ordenes)\b",
         r"\bsin (?:avisar|informar|decir(?:le|selo)?)\b[^.\n]{0,12}\busuari[oa]|\bno (?:se lo |le )?digas? (?:nada )?al usuario",
+        person="usuari",
     ),
     "it": OrderPhrases(
         "ignora dimentica trascura seguire scarta",
         r"(?<!non )\b(?:ignora(?:re|te)?|dimentica(?:re|te)?|trascura|non seguire|scarta)\b",
         r"\b(?:istruzion[ei]|regol[ae]|indicazion[ei]|direttiv[ae]|ordin[ei]|comand[oi])\b",
         r"\bsenza (?:informare|avvisare|dirlo)\b[^.\n]{0,12}\butente",
+        person="utente",
     ),
     "pt": OrderPhrases(
         "ignor esquec desconsider desobedec sig",
         r"(?<!nao )\b(?:ignor[ea](?:r|m)?|esquec[ae](?:r|m)?|desconsider[ea]|desobedec[ae]|nao sig[ao])\b",
         r"\b(?:instruc(?:ao|oes)|regras?|diretrizes|orientac(?:ao|oes)|ordens|comandos?)\b",
         r"\bsem (?:avisar|informar|contar)\b[^.\n]{0,12}\b(?:usuari[oa]|utilizador)",
+        person="usuari utilizador",
     ),
     "nl": OrderPhrases(
         "negeer vergeet negeren sla",
         r"(?<!niet )\b(?:negeer|vergeet|negeren|sla\b[^.\n]{0,40}\bover)\b",
         r"\b(?:instructies?|regels?|opdrachten|richtlijnen|aanwijzingen)\b",
         r"\bzonder\b[^.\n]{0,12}\bgebruiker\b[^.\n]{0,12}\b(?:te|iets)\b",
+        person="gebruiker",
     ),
     "pl": OrderPhrases(
         "ignoruj zapomnij pomin przestrzegaj",
@@ -90,6 +99,7 @@ PHRASES: Mapping[str, OrderPhrases] = {
         r"(?<!не )(?:проигнорируи|игнорируи|забудь|не обращаи|отбрось|не следуи)\w{0,4}",
         r"(?:инструкци|указани|правил|команд|предписани)\w{0,4}",
         r"не (?:говори|сообщаи|рассказываи)\w{0,3} (?:об этом )?пользовател",
+        person="пользовател",
     ),
     "uk": OrderPhrases(
         "ігноруи забудь зважаи",
@@ -103,7 +113,11 @@ PHRASES: Mapping[str, OrderPhrases] = {
         either=True,
     ),
     "ar": OrderPhrases(
-        "تجاهل انس تتبع", "(?:تجاهل|تجاهلي|انس|لا تتبع)", "(?:التعليمات|تعليمات|الأوامر|القواعد)", "لا تخبر المستخدم"
+        "تجاهل انس تتبع",
+        "(?:تجاهل|تجاهلي|انس|لا تتبع)",
+        "(?:التعليمات|تعليمات|الأوامر|القواعد)",
+        "لا تخبر المستخدم",
+        person="المستخدم",
     ),
     "fa": OrderPhrases(
         "نادیده فراموش", "(?:نادیده بگیر|فراموش کن)", "(?:دستورالعمل|دستورات|دستور|قوانین)", either=True
@@ -123,12 +137,14 @@ PHRASES: Mapping[str, OrderPhrases] = {
         "(?<!不要)(?<!别)(?<!請勿)(?:忽略|无视|忘记|忘掉|不要遵循|不要遵守|不要理会|無視|忽視|忘記)",
         "(?:指令|指示|规则|提示词|命令|要求|規則|设定)",
         "(?:不要|别|請勿|请勿)(?:告诉|告知|通知|让)(?:用户|使用者)",
+        person="用户 使用者",
     ),
     "ja": OrderPhrases(
         "無視 忘れ 従わ 破棄",
         "(?:無視|忘れて|忘れろ|従わない|破棄)",
         "(?:指示|命令|ルール|プロンプト|指令|規則)",
         "ユーザーに(?:は)?(?:言わない|知らせない|伝えない|教えない)",
+        person="ユーザー",
         either=True,
     ),
     "ko": OrderPhrases(
@@ -136,6 +152,7 @@ PHRASES: Mapping[str, OrderPhrases] = {
         "(?:무시|잊어|잊으|따르지)",
         "(?:지시|명령|규칙|지침|프롬프트)",
         "사용자에게 (?:말하지|알리지)",
+        person="사용자",
         either=True,
     ),
 }
