@@ -56,7 +56,7 @@ class TrustRules:
 
 
 _OF_STRANGERS = frozenset(
-    {"tainted_argument", "misaligned", "outside_map_dangerous", "secret_read", "refused_by_person"}
+    {"tainted_argument", "unnamed_target", "misaligned", "outside_map_dangerous", "secret_read", "refused_by_person"}
 )
 
 
