@@ -47,6 +47,9 @@ TAIL = '''}  # fmt: skip
 
 CONFUSABLES: Mapping[int, str] = {ord(sign): letter for letter, signs in _ROWS.items() for sign in signs}
 """Code point → the ASCII letter or digit that it is read as."""
+
+ROUGH: frozenset[str] = frozenset("{rough}")
+"""Those of them that pass for their letter only inside a Latin word; a word of nothing else is a word of its own script."""
 '''
 
 
@@ -93,7 +96,10 @@ def main() -> int:
             lines.append(f'    "{letter}": (')
             lines += [f'        "{row}"' for row in literal(signs)]
             lines.append("    ),")
-    TARGET.write_text(HEAD + "\n".join(lines) + "\n" + TAIL, encoding="utf-8")
+    TARGET.write_text(
+        HEAD + "\n".join(lines) + "\n" + TAIL.replace("{rough}", "".join(literal(set("".join(ROUGHLY.values()))))),
+        encoding="utf-8",
+    )
     print(f"{TARGET.name}: {len(taken)} signs")
     return 0
 

@@ -211,3 +211,6 @@ _ROWS: Mapping[str, str] = {
 
 CONFUSABLES: Mapping[int, str] = {ord(sign): letter for letter, signs in _ROWS.items() for sign in signs}
 """Code point → the ASCII letter or digit that it is read as."""
+
+ROUGH: frozenset[str] = frozenset("\u03b7\u03ba\u03c4\u03c9\u0432\u0433\u043a\u043c\u043d\u043f\u0442\u0448")
+"""Those of them that pass for their letter only inside a Latin word; a word of nothing else is a word of its own script."""

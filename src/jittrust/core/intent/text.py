@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import accumulate, pairwise
 
-from jittrust.core.intent.confusables import CONFUSABLES
+from jittrust.core.intent.confusables import CONFUSABLES, ROUGH
 from jittrust.core.intent.text_codecs import COMMON, DECODING_RULES, DecodedVariant, DecodingRules, undo
 from jittrust.core.intent.text_injection import INJECTION_RULES, InjectionReading, InjectionRules, read_injection
 from jittrust.core.model import Reading
@@ -527,7 +527,7 @@ def _judged_once(word: str) -> tuple[str, frozenset[str]]:
     lookalikes = sum(letter in _FOREIGN for letter in foreign)
     scripts = frozenset(kind for kind in kinds if kind)
     if not latin:
-        every = lookalikes == len(foreign) and len(scripts) == 1
+        every = lookalikes == len(foreign) and len(scripts) == 1 and not ROUGH & set(foreign)
         return ("alike" if every and not scripts & {"other"} else "real"), scripts
     switches = sum((one == "") != (other == "") for one, other in pairwise(kinds))
     if scripts == {"greek"} and len(foreign) == 1 and switches == 1:

@@ -22,7 +22,8 @@ class InjectionRules:
     """What each signal adds to the score, and from where a text counts as suspicious."""
 
     role_marker: float = 0.5  # forged turn of a chat: template tokens, `"role": "system"`
-    forged_tag: float = 0.4  # tags that runtimes use, or shouted tags that are no HTML
+    turn: float = 0.3  # a line that begins like somebody else's turn: `System:`
+    forged_tag: float = 0.4  # tags that runtimes use, or shouted tags around a part that are no HTML
     boundary: float = 0.3  # a line that claims the end of a document or the beginning of another authority
     carrying_picture: float = 0.4  # a picture whose address has a blank for data
     hidden: float = 0.25  # signs that cannot be seen or look like others
@@ -76,6 +77,7 @@ class InjectionReading:
 
 _WHY = {
     "role_marker": "It imitates a turn of the chat",
+    "turn": "A line begins like somebody else's turn of the chat",
     "forged_tag": "It imitates a tag of the runtime",
     "boundary": "It claims that the document ends or that another authority speaks",
     "carrying_picture": "A picture's address has room for data",
@@ -94,15 +96,15 @@ _WHY = {
     "directive": "It tells the reader what must be done",
 }
 
-_NAMES = r"(?:ai|llm|assistant|agent|chatbot|bot|(?:large )?language model|ai model|claude|chatgpt|gpt(?:-?\d\w{0,3})?|copilot|gemini|model)"
-_ADDRESS = r"(?:@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,4}|://[^\s<>\"')]{4,200}|www\.[\w\-.]{3,100}|\b[a-z]{2}\d{2}[a-z0-9]{11,30}\b)"
+_NAMES = r"(?:ai|llm|assistant|agent|chatbot|bot|(?:large )?language model|ai model|claude|chatgpt|gpt(?:-?\d\w{0,3})?|copilot|gemini)"
+_ADDRESS = r"(?:(?<=[\w+\-])@[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,4}|://[^\s<>\"')]{4,200}|www\.[\w\-.]{3,100}|\b[a-z]{2}\d{2}[a-z0-9]{11,30}\b)"
 _SEND = (
-    r"\b(?:send|forward|post|upload|e-?mail|transmit|share|leak|exfiltrate|submit|copy|transfer|wire|pay|report|append|deliver|publish|cc|bcc"
+    r"\b(?:send|forward|post|upload|e-?mail|transmit|share|leak|exfiltrate|submit|copy|transfer|wire|pay|report|deliver|publish|cc|bcc"
     r"|sende|schicke?|leite|envoie[rz]?|transmets|envia[r]?|reenvia|mande|invia|inoltra|stuur|отправь\w{0,2}|перешли\w{0,2}|wyslij|gonder"
     r"|kirim)\b|发送|转发|送信|보내"
 )
 _SECRET = (
-    r"\b(?:passwords?|passphrases?|secrets?|credentials?|tokens?|api[ _\-]?keys?|private keys?|ssh keys?|keys?|env(?:ironment)? variables?"
+    r"\b(?:passwords?|passphrases?|secrets?|credentials?|tokens?|api[ _\-]?keys?|private keys?|ssh keys?|(?:access|secret) keys?|env(?:ironment)? variables?"
     r"|\.env|system prompt"
     r"|(?:chat|conversation) history|whole conversation|inbox|mailbox|security codes?|passport|card numbers?|passwort\w{0,3}|mots? de passe|contrasenas?"
     r"|senhas?|парол\w{1,3}|id_rsa|\.ssh)\b|密码|密钥|パスワード|비밀번호"
@@ -136,7 +138,7 @@ _COMMENT = r"<!--[^>]{0,300}\b(?:you|assistant|ai|instructions?|ignore)\b"
 _PERSONA = (
     r"\byou are (?:now )?(?:in )?(?:dan\b|(?:a |an |the )?(?:unrestricted|unfiltered|jailbroken|uncensored|evil)|no longer (?:bound"
     r"|restricted|an? )|free (?:from|of) "
-    r"(?:all|any|your))|\b(?:developer|maintenance|debug|god|admin|unrestricted|jailbreak|dan|sudo) mode(?: is| has been"
+    r"(?:all|any|your))|\b(?:developer|maintenance|god|admin|unrestricted|jailbreak|dan|sudo) mode(?: is| has been"
     r"|:)? ?(?:now )?(?:on|enabled|activated"
     r"|active|engaged)\b|\b(?:enter|enable|activate|switch to|you are (?:now )?in) (?:developer|maintenance|debug|god|admin|unrestricted|dan|sudo) mode\b"
 )
@@ -145,7 +147,8 @@ _PROMPT_LEAK = (
     r"(?:\w{1,10} )?(?:system prompt|initial prompt|system message|hidden (?:prompt|instructions?)|(?:own |exact |original |full )instructions)\b"
 )
 _VOCATIVE = (
-    rf"\b(?:dear|hey|hello|attention|note (?:to|for)|(?:important )?(?:message|instructions?|notice|reminder) (?:to|for|from)|to) (?:me "
+    rf"\b(?:dear|hey|hello|attention|note (?:to|for)|(?:important )?(?:message|instructions?|notice|reminder) (?:to|for|from)"
+    rf"|(?<=[\n.!?:] )to|(?<=\n)to) (?:me "
     rf"|the |this |any |all |every )?"
     rf"(?:[\w\-]{{1,20}} )?{_NAMES}s?\b[,:;.!]?|\b(?:if you are|as) an? (?:\w{{1,12}} )?(?:ai|llm|language model|chatbot)\b"
     rf"|(?:^|[\n.!?:>] ?){_NAMES}[,:] (?:please |you )|\byou(?:,| are) (?:the )?(?:ai|llm|language model|chatgpt|claude|gemini|gpt)\b"
@@ -191,7 +194,7 @@ _SIMPLE: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = tuple(
     for code, signs, pattern in (
         ("role_marker", "<| inst] sys>> _of_turn", _CHAT_TOKENS),
         ("role_marker", "'role' \"role\"", _ROLE_MEMBER),
-        ("role_marker", "system developer human: assistant: instruction response", _TURNS),
+        ("turn", "system developer human: assistant: instruction response", _TURNS),
         ("forged_tag", "< >", _FORGED_TAGS),
         ("boundary", "end begin start instruction important system", _BOUNDARY),
         ("carrying_picture", "![", _PICTURE),
@@ -276,7 +279,7 @@ def _signals(text: str, low: str, languages: dict[str, None]) -> Iterable[tuple[
     if quote:
         yield "address", quote
     for hit in _SHOUTED_TAG.finditer(text):
-        if hit["tag"] not in _HTML_SHOUTED:
+        if hit["tag"] not in _HTML_SHOUTED and f"</{hit['tag']}>" in text:
             yield "forged_tag", hit.group()
             break
     for name, (signs, dismiss, orders, either) in _DISMISS.items():

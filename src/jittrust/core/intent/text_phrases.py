@@ -40,7 +40,7 @@ PHRASES: Mapping[str, OrderPhrases] = {
         r"|training|context|programming)|(?:instructions?|rules?|prompts?|guidelines?|orders?) (?:above|before|so far|(?:you (?:were"
         r"|have been) )?given)|everything (?:above|before|you (?:were|have been) told)|what (?:i|you were|you have been) (?:said|told)[\w ]{0,20})\b",
         r"\b(?:do not|don't|dont|never|without|avoid|no need to) (?:ever )?(?:tell|telling|mention|mentioning|inform|informing|notify|notifying|reveal"
-        r"|revealing|alert|alerting|disclose|disclosing|let|letting|ask|asking)\b[\w' ]{0,30}\b(?:user|human|person|anyone|owner|customer|operator|this)\b"
+        r"|revealing|alert|alerting|disclose|disclosing|let|letting)\b[\w' ]{0,30}\b(?:user|human|person|anyone|owner|customer|operator|this)\b"
         r"|\b(?:tell|report|say|mention|show) nothing (?:of this |about this )?to the (?:user|person|owner|customer)\b|\b(?:secretly"
         r"|silently|covertly|quietly) (?:send|forward|copy|upload|add|include|delete|run|post)\b",
         person="user human person anyone owner customer operator this secretly silently covertly quietly",
