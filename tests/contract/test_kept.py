@@ -22,6 +22,10 @@ from jittrust.core.identity.federate import EndpointProfile, FederatedDomain
 from jittrust.core.identity.identity import Blueprint, Identity, IdentityState, Role
 from jittrust.core.identity.person import OneTimeLink, Passkey, SignIn
 from jittrust.core.model import SubjectKind
+from jittrust.core.oauth.client import ClientMethod, ClientSource, OAuthClient
+from jittrust.core.oauth.renewal import Renewal
+from jittrust.core.oauth.request import AuthorizationRequest, RequestKind, RequestState
+from jittrust.core.response.stop import Stop, StopScope
 from jittrust.core.units import Instant
 from jittrust.ports.commit import KEPT, KIND_OF, Change, Drop, Keep, Kept
 
@@ -44,6 +48,27 @@ ONE_OF_EACH: tuple[Kept, ...] = (
     DirectoryGroup("d-1", "jittrust-admin", "", ("u-1",), "{}"),
     DirectoryToken("2" * 64, "corp", "wxyz"),
     TrustedIssuer("github", EvidenceKind.OIDC, "https://issuer.example", "jittrust"),
+    OAuthClient(
+        "https://client.example/c",
+        ClientSource.DOCUMENT,
+        ClientMethod.PRIVATE_KEY_JWT,
+        redirect_uris=("https://client.example/cb",),
+        keys=({"kty": "OKP", "crv": "Ed25519", "x": "A" * 43},),
+        since=AT,
+    ),
+    AuthorizationRequest(
+        "r-1",
+        RequestKind.CODE,
+        RequestState.APPROVED,
+        "c",
+        "a",
+        AT,
+        Instant(2000),
+        "3" * 64,
+        details=({"type": "urn:jittrust:mission", "goal": "read"},),
+    ),
+    Renewal("n-1", "c", "a", PERSON, "m-1", "files", AT, jkt="j" * 43, seq=3, ended="over"),
+    Stop("agent:a", StopScope.AGENT, "a", "why", "ada", AT, lifted=Instant(2000)),
 )
 
 

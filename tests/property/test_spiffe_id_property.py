@@ -129,7 +129,9 @@ def test_what_the_spiffe_library_takes_and_we_refuse_is_only_what_it_repairs_or_
     too_long = len(text) > 2048 or len(text[len(PREFIX) :].partition("/")[0]) > 255
     event("too long" if too_long else "repaired")
     assert too_long or repaired != text
-    assert too_long or read(repaired) is not None
+    # With a newline behind it the library takes a dot for a segment, too.
+    dots = made.endswith("\n") and repaired.rpartition("/")[2] in {".", ".."}
+    assert too_long or dots or read(repaired) is not None
 
 
 @given(few | texts, few | texts)
