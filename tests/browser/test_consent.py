@@ -110,8 +110,9 @@ async def test_the_question_is_answered_with_the_keyboard_alone_and_fits_a_phone
             await page.set_viewport_size({"width": width, "height": 740})
             await go(console, authorization_details=json.dumps([mission()]), state=f"s-{width}")
             await expect(page.get_by_role("heading", level=1)).to_have_text("May this agent work for you?")
-            wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            assert wide <= 0, width
+            # Waited for: the style sheet may come after the words.
+            fits = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+            await page.wait_for_function(fits, timeout=10_000)
         for _ in range(40):
             await page.keyboard.press("Tab")
             if await page.evaluate("document.activeElement.textContent") == "Allow with passkey":
