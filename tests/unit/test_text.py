@@ -133,6 +133,14 @@ def test_what_the_room_does_not_suffice_for_is_said_to_be_left() -> None:
     assert read.left
     many = undo(f"{decoy} {CODECS['base64'](ORDERS[0])}")
     assert len(many.variants) <= DECODING_RULES.most_variants
+    assert ORDERS[0] in {one.text for one in many.variants}, "a hundred decoys do not use up what is undone"
+
+
+def test_escapes_all_over_a_long_text_are_undone_in_parts() -> None:
+    links = " ".join(f"https://example.com/?q=a%20b&n={number}" for number in range(400))
+    read = undo(f"{links} {CODECS['percent'](ORDERS[0])}")
+    assert not read.left
+    assert any(ORDERS[0] in one.text for one in read.variants)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ class DecodingRules:
 
     levels: int = 3  # nested encodings undone
     room: int = 65_536  # characters of decoded text kept of one text, all levels together
-    most_variants: int = 64  # decoded stretches kept of one text
+    most_variants: int = 1_024  # decoded stretches kept of one text
     most_tries: int = 4_096  # encoded-looking stretches tried in one text
 
 
@@ -103,6 +103,7 @@ _DECIMAL = re.compile(r"(?<![\d.])\d{2,3}(?:[ ,]{1,2}\d{2,3}){7,}(?![\d.])")
 _MORSE = re.compile(r"(?<![.\-/])[.\-]{1,5}(?: (?:/ )?[.\-]{1,5}){5,}")
 _SPELLED = re.compile(r"(?<![\w.])[A-Za-z](?:[ .\-_*·][A-Za-z]){2,}(?![A-Za-z])")
 _NEIGHBOUR = 64  # characters between two escapes of one stretch
+_LONGEST_STRETCH = 4_096  # characters; a longer one is undone in parts
 _PREFIX = 64  # characters before the first
 _HEX_SIGNS = re.compile(r"[ :,\-]|0x")
 _NO_WORD = re.compile(r"[\s<>\"']")
@@ -164,7 +165,7 @@ def _escaped_stretches(text: str, pattern: re.Pattern[str], fewest: int) -> Iter
     """Stretches with at least `fewest` escapes that stand close together, from the beginning of the first word to the end of the last."""
     start = end = count = 0
     for hit in pattern.finditer(text):
-        if count and hit.start() - end > _NEIGHBOUR:
+        if count and (hit.start() - end > _NEIGHBOUR or end - start > _LONGEST_STRETCH):
             if count >= fewest:
                 yield _whole_words(text, start, end)
             count = 0
