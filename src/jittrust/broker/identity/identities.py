@@ -23,7 +23,6 @@ from jittrust.broker.state import State
 from jittrust.core.authority.map import AuthorityEntry, EntryState
 from jittrust.core.authority.match import check_entry
 from jittrust.core.errors import BadInputError, ConflictError, JitError, NotFoundError, RefusedError
-from jittrust.core.grant.grant import PassBinding
 from jittrust.core.grant.states import GrantState
 from jittrust.core.identity.entry import RegistrationEntry
 from jittrust.core.identity.identity import IDENTITY_MOVES, Blueprint, Identity, IdentityState, Role
