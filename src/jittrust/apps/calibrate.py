@@ -31,7 +31,7 @@ from jittrust.core.rules import Rules
 FOLDS = 20
 LEAVE_OUT_FROM = 0.97
 """Probability from which a recording teaches nothing."""
-MOST = 0.9
+MOST = 0.8
 """Highest threshold, whatever the budget: a call that is plainly somebody else's wish is asked about."""
 _ASKED = frozenset({"step_up", "defer", "deny"})
 
