@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from bench import crash, race
+from bench import crash, kill, race
+
+from jittrust.core.response.stop import StopScope
 
 
 @pytest.fixture
@@ -32,3 +34,12 @@ def test_a_broker_killed_under_load_spends_no_pass_twice_loses_no_gas_and_no_ack
     assert (result["ledger_verified"], result["refused"]) == (True, [])
     # Kills in the middle of calls, not between them: without traffic nothing would have been shown.
     assert result["fewest_acks_before_a_kill"] >= crash.LEAST_ACKS_A_KILL
+
+
+@pytest.mark.timeout(240)
+def test_from_pulling_the_kill_switch_on_nothing_that_is_begun_goes_through(state: Path) -> None:
+    found = asyncio.run(kill.campaign(state, rounds=2, clients=3, seed=3))
+
+    assert set(found) == set(StopScope)
+    assert [scope["begun_after"] for scope in found.values()] == [0] * len(found)
+    assert [scope["quiet_rounds"] for scope in found.values()] == [0] * len(found)

@@ -85,7 +85,9 @@ async def test_a_leaver_with_a_thousand_agents_is_cut_within_a_second_and_it_sur
     assert {one["by"] for one in told} == {"hr"}
     assert {one["why"] for one in told} == {"left the company", "owner_left"}
     with pytest.raises(RefusedError, match="identity_not_active"):
-        await grants.open(NewGrant("bob", agents[0], "srv", PassBinding.DPOP, "thumb".ljust(43, "_"), mission=mission.id))
+        await grants.open(
+            NewGrant("bob", agents[0], "srv", PassBinding.DPOP, "thumb".ljust(43, "_"), mission=mission.id)
+        )
 
 
 async def test_a_call_that_races_with_the_leaving_goes_out_before_it_or_not_at_all(there: World) -> None:
