@@ -5,7 +5,8 @@
 `python` is requests-oauth2client (threads), `node` npm oauth4webapi (promises), both as they come, against a whole `jittrust serve` through a proxy that
 holds back each piece of a connection for its own time, so answers on different connections overtake each other. `--idle` makes them call in bursts with up
 to so many seconds between. `simulated` puts clients of both kinds in front of a broker in memory, on a clock that does not wait: the same code decides, the
-delays are those of a bad mobile network. `thief` copies the key of an owner of each kind in several ways.
+delays are those of a bad mobile network; who takes passes from challenges only also reads one answer in 500 up to ten seconds late. `thief` copies the key
+of an owner of each kind in several ways.
 """
 
 from __future__ import annotations
@@ -228,7 +229,7 @@ class Simulated:
 
     async def call(self, number: int) -> None:
         """One call with the library's own retry."""
-        for _ in (0, 1):
+        for again in (False, True):
             iat = Instant(float(int(self.w.clock())))  # whole seconds, as libraries write it
             jkt = self.w.broker.state.grants[self.grant].jkt
             shown = Shown(PassBinding.DPOP, self.grant, self.held, iat, self.w.names("j"), jkt)
@@ -240,9 +241,11 @@ class Simulated:
                 slow = 5.0 if self.dice.random() < 0.01 else 0.0
                 await asyncio.sleep(self.dice.expovariate(1 / 0.05) + slow)
                 told = (await self.w.settle(decision)).next_pass
-            await asyncio.sleep(self._latency())
+            starved = self.dice.uniform(2, 10) if not self.takes_answers and self.dice.random() < 0.002 else 0.0
+            await asyncio.sleep(self._latency() + starved)
             challenged = decision.passage is Passage.CHALLENGE
-            if told is not None and (challenged or self.takes_answers):
+            # requests-oauth2client does not look at the answer to its own retry.
+            if told is not None and (self.takes_answers or (challenged and not again)):
                 self.held = told
             if not challenged:
                 self.told[str(decision.passage)] += 1

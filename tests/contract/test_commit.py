@@ -290,11 +290,11 @@ async def test_what_became_of_an_old_pass_is_known(store: Store) -> None:
     await store.commit(Change((PutLane(challenge((await store.load()).lanes["g-1", 0], Instant(NOW + 9)), 2),)))
 
     assert await store.retired("g-1", 0, 0, 5) == (
-        RetiredPass(0, bought=True, handed=Instant(NOW + 3)),
-        RetiredPass(1, bought=True, handed=Instant(NOW + 5)),  # delivery not noted: when it was retired
-        RetiredPass(2, bought=False, handed=Instant(NOW + 9)),
+        RetiredPass(0, bought=True, handed=Instant(NOW + 3), retired=Instant(NOW + 4)),
+        RetiredPass(1, bought=True, handed=Instant(NOW + 5), retired=Instant(NOW + 5)),  # delivery not noted
+        RetiredPass(2, bought=False, handed=Instant(NOW + 9), retired=Instant(NOW + 9)),
     )
-    assert await store.retired("g-1", 0, 1, 1) == (RetiredPass(1, bought=True, handed=Instant(NOW + 5)),)
+    assert [one.seq for one in await store.retired("g-1", 0, 1, 1)] == [1]
     for unknown in (("g-1", 0, 3), ("g-1", 1, 0), ("g-2", 0, 0)):
         assert await store.retired(*unknown, unknown[2] + 2) == ()
 
@@ -416,7 +416,7 @@ async def test_what_is_loaded_after_a_restart_is_what_memory_holds(tmp_path: Pat
         assert await again.entries(0, 100) == entries
         assert await again.checkpoint() == checkpoint
         assert await again.retired("g-1", 0, 0, 1) == (
-            RetiredPass(0, bought=True, handed=Instant(NOW + 1)),
-            RetiredPass(1, bought=False, handed=Instant(NOW + 9)),
+            RetiredPass(0, bought=True, handed=Instant(NOW + 1), retired=Instant(NOW + 1)),
+            RetiredPass(1, bought=False, handed=Instant(NOW + 9), retired=Instant(NOW + 9)),
         )
         assert not again.restored

@@ -1,8 +1,9 @@
 """Every schedule of a small world, with the product's own rule: stock clients, a thief with a copied key, challenges, lanes.
 
 Two things must hold together. A thief who bought a call is noticed at the very next use of an owner that holds a pass, if that is outside the
-slack. A single holder is never taken for two, however his calls, answers and the clock interleave, as long as no answer overtakes another
-(`broker.turns` sees to that) or is on its way for longer than the slack.
+slack. A single holder is never taken for two, however his calls, answers and the clock interleave: where he takes passes from challenges, however
+late and in whatever order he reads them; where he takes them from answers, as long as none overtakes another (`broker.turns` sees to that) or is on
+its way for longer than the slack.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ class Chain:
 
     lane: Lane
     old: tuple[RetiredPass, ...] = ()
+    seen: tuple[tuple[int, int], ...] = ()  # an old pass that bought nothing, and what was told when it was first shown
 
     def _next(self, lane: Lane, now: float, *, bought: bool) -> Chain:
         handed = Instant(now) if self.lane.delivered is None else self.lane.delivered
-        return Chain(lane, (*self.old, RetiredPass(self.lane.seq, bought, handed)))
+        return Chain(lane, (*self.old, RetiredPass(self.lane.seq, bought, handed, Instant(now))), self.seen)
 
     def bought(self, now: float) -> Chain:
         return self._next(lanes.successor(self.lane, f"d{self.lane.seq}", "e", Instant(now)), now, bought=True)
@@ -48,8 +50,11 @@ class Chain:
     def opened(self, now: float) -> Chain:
         return self._next(lanes.opened_with(self.lane, Instant(now)), now, bought=False)
 
-    def asked(self, now: float) -> Chain:
-        return self._next(lanes.challenge(self.lane, Instant(now)), now, bought=False)
+    def asked(self, now: float, shown: int | None = None) -> Chain:
+        after = self._next(lanes.challenge(self.lane, Instant(now)), now, bought=False)
+        if shown is None or self.lane.follows or self.old[shown].bought or shown in dict(self.seen):
+            return after
+        return replace(after, seen=(*self.seen, (shown, after.lane.seq)))
 
     def answered(self, now: float) -> Chain:
         return replace(self, lane=lanes.delivered(self.lane, Instant(now)))
@@ -59,7 +64,8 @@ class Chain:
         read = None if seq is None else PassId("g", 0, seq)
         newer = None
         if seq is not None and seq < self.lane.seq - 1:
-            newer = lanes.known_newer(self.lane, seq, self.old[seq : seq + lanes.LOOK + 1], kind)
+            old = self.old[max(0, seq - 1) : seq + lanes.LOOK + 1]
+            newer = lanes.known_newer(self.lane, seq, old, kind, dict(self.seen).get(seq))
         shown = Shown(PassBinding.DPOP, "g", None if seq is None else "text", Instant(iat))
         standing = lanes.judge(self.lane, read, shown, f"new {now} {iat}", Instant(now), newer, RULES, kind).standing
         assert (standing is PassStanding.FRESH) == (seq == self.lane.seq), "an old pass never buys a call"
@@ -92,7 +98,7 @@ class Theft:
         assert not outside, f"the thief bought at {self.bought_at} and the owner's use at {self.now} was {standing}"
         chain, held = self.chain, self.owner
         if standing in TELLS:
-            chain = chain.asked(self.now)
+            chain = chain.asked(self.now, held)
             held = chain.lane.seq
         assert chain.judged(held, self.now, self.now, kind) is PassStanding.FRESH
         chain = chain.bought(self.now).answered(self.now)
@@ -108,7 +114,7 @@ class Theft:
         if standing is PassStanding.REUSE:
             return replace(self, caught=True)
         if standing in TELLS:
-            chain = self.chain.asked(self.now)
+            chain = self.chain.asked(self.now, seq)
             return replace(self, chain=chain, thief=self.thief | {chain.lane.seq})
         chain = self.chain.opened(self.now) if lane else self.chain.bought(self.now).answered(self.now)
         return replace(self, chain=chain, thief=self.thief | {chain.lane.seq}, bought_at=self.now)
@@ -172,6 +178,19 @@ def test_who_copies_a_pass_between_challenge_and_retry_gets_one_call_and_no_seco
     assert second.judged(owner, 40, 40, Strictness.STOCK) is PassStanding.REUSE, "through a challenge"
 
 
+def test_who_buys_while_a_challenge_is_on_its_way_to_the_owner_is_noticed_from_the_owners_next_use_on() -> None:
+    # What the owner has not been seen to hold may reach it at any time. From the moment it shows that pass, it holds it or a newer one.
+    chain = START.asked(10).bought(10).answered(10).asked(20, 1)
+    owner = chain.lane.seq
+    chain = chain.asked(22, 1).bought(22).answered(22)  # the thief, once the owner's turn is over
+
+    assert chain.judged(owner, 30, 30, Strictness.STOCK) is PassStanding.LOST_RACE, "its retry, eight seconds late"
+    chain = chain.asked(30, owner)
+    assert chain.judged(owner, 40, 40, Strictness.STOCK) is PassStanding.LOST_RACE, "nothing was bought since"
+    chain = chain.asked(40, owner).bought(40).answered(40)  # the thief
+    assert chain.judged(owner, 43, 43, Strictness.STOCK) is PassStanding.REUSE
+
+
 # ---- a single holder ----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -217,8 +236,8 @@ class Alone:
         return replace(self, callers=callers, **more)  # type: ignore[arg-type]
 
     def steps(self, takes: Takes) -> Iterator[Alone]:
-        if not self.answers:
-            yield replace(self, now=self.now + 3)
+        if not self.answers or takes is Takes.CHALLENGES:
+            yield replace(self, now=self.now + 3)  # for a client of this kind no answer is too late
         elif all(told.since == self.now for told in self.answers):
             yield replace(self, now=self.now + 1.9)  # no answer is on its way for longer than this
         for at, caller in enumerate(self.callers):
@@ -234,23 +253,24 @@ class Alone:
                     yield self._with(at, replace(caller, place=Place.BACK), chain=chain, answers=(*self.answers, told))
                 case Place.BACK:
                     pass
-        if self.answers:
-            yield self._takes(takes)
+        for which in range(len(self.answers) if takes is Takes.CHALLENGES else min(1, len(self.answers))):
+            yield self._takes(takes, which)
 
     def _arrives(self, at: int, caller: Caller) -> Alone:
         standing = self.chain.judged(caller.seq, caller.iat, self.now, Strictness.STOCK)
         assert standing is not PassStanding.REUSE, "there is one holder only"
         if standing is PassStanding.FRESH:
             return self._with(at, replace(caller, place=Place.OUT), chain=self.chain.bought(self.now))
-        chain = self.chain.asked(self.now)
+        chain = self.chain.asked(self.now, caller.seq)
         told = Told(at, chain.lane.seq, asks=True, since=self.now)
         return self._with(at, replace(caller, place=Place.BACK), chain=chain, answers=(*self.answers, told))
 
-    def _takes(self, takes: Takes) -> Alone:
-        told, rest = self.answers[0], self.answers[1:]
-        adopts = told.seq is not None and (told.asks or takes is Takes.ANSWERS)
-        held = told.seq if adopts else self.held
+    def _takes(self, takes: Takes, which: int) -> Alone:
+        told, rest = self.answers[which], (*self.answers[:which], *self.answers[which + 1 :])
         caller = self.callers[told.caller]
+        # The client that takes challenges only does not look at the answer to its own retry either.
+        adopts = told.seq is not None and (takes is Takes.ANSWERS or (told.asks and not caller.again))
+        held = told.seq if adopts else self.held
         retry = told.asks and not caller.again
         after = Caller(Place.SENT, held, self.now, again=True) if retry else Caller()
         return self._with(told.caller, after, held=held, answers=rest)

@@ -16,6 +16,8 @@ from jittrust.core.grant.grant import (
     Strictness,
 )
 from jittrust.core.grant.lanes import (
+    LOOK,
+    NOBODY_YET,
     RotationRules,
     carried_on,
     challenge,
@@ -250,19 +252,44 @@ def test_a_clock_that_is_ahead_makes_nobody_late() -> None:
     assert seen(6, lane=lane, iat=NOW + 50.0, now=NOW + 0.1) is PassStanding.REUSE
 
 
-def test_who_takes_passes_from_challenges_knows_a_newer_one_from_the_next_challenge_on() -> None:
-    old = [
-        RetiredPass(5, bought=True, handed=Instant(10)),
-        RetiredPass(6, bought=True, handed=Instant(20)),  # spent by the enforcement point for the same caller
-        RetiredPass(7, bought=False, handed=Instant(30)),
-        RetiredPass(8, bought=True, handed=Instant(90)),
-    ]
+def old_pass(seq: int, at: float, *, bought: bool, handed: float = 0.0) -> RetiredPass:
+    return RetiredPass(seq, bought, Instant(handed), Instant(at))
 
-    assert known_newer(LANE, 5, old, Strictness.STOCK) == Instant(90)
-    assert known_newer(LANE, 7, old, Strictness.STOCK) == Instant(90)
-    assert known_newer(replace(LANE, follows=True), 5, old, Strictness.STOCK) == Instant(20)
-    assert known_newer(LANE, 5, old, Strictness.STRICT) == Instant(20)
-    assert known_newer(LANE, 8, old, Strictness.STOCK) is None
+
+def test_a_stock_client_knows_a_newer_pass_when_one_has_bought_a_call_however_early_it_was_sent() -> None:
+    old = [
+        old_pass(4, 9, bought=False),
+        old_pass(5, 10, bought=True),
+        old_pass(6, 20, bought=True, handed=15),  # spent by the enforcement point for the same caller
+        old_pass(7, 30, bought=False),
+        old_pass(8, 90, bought=True),
+    ]
+    lane = replace(LANE, seq=9, spent=8)
+
+    assert known_newer(lane, 5, old, Strictness.STOCK) == Instant(90)
+    assert known_newer(lane, 7, old, Strictness.STOCK) == Instant(90), "it came with an answer"
+    assert known_newer(replace(lane, follows=True), 5, old, Strictness.STOCK) == Instant(15)
+    assert known_newer(replace(lane, follows=True), 7, old, Strictness.STOCK) == Instant(90)
+    assert known_newer(lane, 5, old, Strictness.STRICT) == Instant(15)
+    assert known_newer(replace(lane, spent=5), 5, old[:4], Strictness.STOCK) == NOBODY_YET
+    assert known_newer(lane, 5, old[:4], Strictness.STOCK) == NOBODY_YET, "the purchase is still being stored"
+
+
+def test_a_challenged_pass_that_nobody_has_shown_says_nothing_and_later_only_about_what_was_told_after_that() -> None:
+    old = [old_pass(seq, 10 * seq, bought=seq in (5, 7)) for seq in range(3, 9)]
+    lane = replace(LANE, seq=9, spent=7)
+
+    assert known_newer(lane, 4, old, Strictness.STOCK) == NOBODY_YET
+    assert known_newer(lane, 4, old, Strictness.STOCK, 8) == NOBODY_YET, "nothing was bought since"
+    assert known_newer(lane, 4, old, Strictness.STOCK, 6) == Instant(70)
+    assert known_newer(replace(lane, follows=True), 4, old, Strictness.STOCK) == Instant(50)
+
+
+def test_a_purchase_beyond_what_is_looked_at_is_no_earlier_than_that() -> None:
+    old = [old_pass(5, 10, bought=True), *(old_pass(seq, seq, bought=False) for seq in range(6, 6 + LOOK))]
+    lane = replace(LANE, seq=400, spent=300)
+
+    assert known_newer(lane, 5, old, Strictness.STOCK) == Instant(5 + LOOK)
 
 
 def test_a_pass_told_to_a_stock_client_is_on_its_way_for_a_second() -> None:

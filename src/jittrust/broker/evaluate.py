@@ -225,9 +225,10 @@ class Evaluations:
             and read.seq < lane.seq - 1
             and not (stock and lanes.proves_nothing(lane, read.seq))
         ):
-            retired = await self._state.retired(grant.id, number, read.seq, read.seq + lanes.LOOK)
+            retired = await self._state.retired(grant.id, number, read.seq - 1, read.seq + lanes.LOOK)
             lane = self._state.lanes.get((grant.id, number), lane)
-            newer_at = lanes.known_newer(lane, read.seq, retired, grant.strictness)
+            answered = self._turns.answered(grant.id, number, read.seq)
+            newer_at = lanes.known_newer(lane, read.seq, retired, grant.strictness, answered)
         return lane, lanes.judge(lane, read, shown, ask.digest, now, newer_at, self._rules.rotation, grant.strictness)
 
     async def _commit(
@@ -554,6 +555,10 @@ class Evaluations:
             return self._not_live(ask, grant, verdict, Passage.BUSY, None)
         record = pass_record(what, ask, shown, target.number, presentation.seq, presentation.why, now)
         await self._state.change([PutLane(fresh, target.seq)], [record])
+        if grant.strictness is Strictness.STOCK and not fresh.follows and 0 <= presentation.seq < target.seq:
+            old = await self._state.retired(grant.id, target.number, presentation.seq, presentation.seq)
+            if not any(one.bought for one in old):
+                self._turns.saw(grant.id, target.number, presentation.seq, fresh.seq)
         return self._not_live(ask, grant, verdict, Passage.CHALLENGE, self._pass(grant.id, fresh.number, fresh.seq))
 
     async def _reuse(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,9 @@ from jittrust.broker.state import State
 from jittrust.core.grant import lanes
 from jittrust.core.grant.lanes import RotationRules
 from jittrust.core.units import Instant
+
+SEEN_MOST = 16_384
+"""Passes that bought nothing and were shown, of all lanes. What is forgotten speaks against nobody (ADR 0042)."""
 
 
 @dataclass(slots=True)
@@ -33,6 +37,18 @@ class LaneTurns:
         self._rules = rules
         self._clock = clock
         self._lines: dict[tuple[str, int], _Line] = {}
+        self._answered: OrderedDict[tuple[str, int, int], int] = OrderedDict()
+
+    def saw(self, grant: str, number: int, seq: int, told: int) -> None:
+        """Note that the old pass `seq`, which bought nothing, was shown and the pass `told` given in answer; only the first time counts."""
+        self._answered.setdefault((grant, number, seq), told)
+        self._answered.move_to_end((grant, number, seq))
+        if len(self._answered) > SEEN_MOST:
+            self._answered.popitem(last=False)
+
+    def answered(self, grant: str, number: int, seq: int) -> int | None:
+        """The pass that was told when `seq` was first shown; None if nobody knows."""
+        return self._answered.get((grant, number, seq))
 
     @contextlib.asynccontextmanager
     async def turn(self, grant: str, number: int) -> AsyncIterator[bool]:

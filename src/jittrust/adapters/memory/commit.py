@@ -288,7 +288,7 @@ class MemoryCommit:
 
     def _retire(self, lane: Lane, undo: Undo, at: Instant, *, bought: bool) -> None:
         handed = at if lane.delivered is None else lane.delivered
-        _put(self._retired, (lane.grant, lane.number, lane.seq), RetiredPass(lane.seq, bought, handed), undo)
+        _put(self._retired, (lane.grant, lane.number, lane.seq), RetiredPass(lane.seq, bought, handed, at), undo)
 
     def _check_active(self, *names: str) -> None:
         for name in names:

@@ -47,10 +47,11 @@ def read_state(db: sqlite3.Connection) -> StoredState:
 def read_retired(db: sqlite3.Connection, grant: str, lane: int, first: int, last: int) -> Sequence[RetiredPass]:
     """The retired passes of a lane from `first` to `last`, both included."""
     rows = db.execute(
-        "SELECT seq, use_id <> '', handed FROM retired_pass WHERE grant_id = ? AND lane = ? AND seq BETWEEN ? AND ? ORDER BY seq",
+        "SELECT seq, use_id <> '', handed, retired FROM retired_pass"
+        " WHERE grant_id = ? AND lane = ? AND seq BETWEEN ? AND ? ORDER BY seq",
         (grant, lane, first, last),
     )
-    return tuple(RetiredPass(seq, bool(bought), Instant(handed)) for seq, bought, handed in rows)
+    return tuple(RetiredPass(seq, bool(bought), Instant(handed), Instant(at)) for seq, bought, handed, at in rows)
 
 
 def _kept(db: sqlite3.Connection) -> dict[str, dict[str, Kept]]:

@@ -128,7 +128,7 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class RetiredPass:
-    """What became of an old pass: whether it `bought` a call (else a challenge replaced it), and when it was `handed` to the caller.
+    """What became of an old pass: whether it `bought` a call (else a challenge replaced it), when it was `handed` to the caller, when `retired`.
 
     One that was never delivered counts as handed when it was retired: before that nobody could know anything newer than the pass before it.
     """
@@ -136,6 +136,7 @@ class RetiredPass:
     seq: int
     bought: bool
     handed: Instant
+    retired: Instant
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ Stock clients differ in where they take the newest pass from: every answer (npm 
 second kind shows the pass that bought its last call again, and cannot be told from the first kind until a pass that came with an answer buys a
 call (`Lane.follows`). An old pass of a stock grant therefore proves nothing
 - when no call was bought with it or a newer one: only challenges replaced it, and nobody gained anything;
-- when it bought the newest call itself, in a lane that does not follow yet: its client never knew the pass that came with the answer.
+- when it bought the newest call itself, in a lane that does not follow yet: its client never knew the pass that came with the answer;
+- in such a lane also when a challenge gave it and nothing was bought since it was first seen in use: it may only just have been read.
 A second holder of the key gets out of this neither way: he buys with the owner's own pass (in a lane that follows), or with a newer one from a
 challenge. Both make the owner's next pass an old one that proves something.
 """
@@ -50,8 +51,8 @@ class RotationRules:
         retry_window: how long after a pass was spent the same call may fetch its answer again. 10 s; never above 30 s, because a window is time
             in which a copied request is worth something (ADR on passes; 43 of 60 crashes had an honest client in it).
         resends: how often, in that window. 3: the first retry, one after a reconnect, one for luck; a fourth is no longer a lost answer.
-        slack: how long after the successor was delivered a proof with the old pass still counts as a race lost. 2 s: covers one slow network
-            round trip and the whole seconds of `iat` (RFC 9449 §4.2), and no more.
+        slack: how long after its holder could know a newer one (`known_newer`) a proof with an old pass still counts as a race lost. 2 s: covers one
+            slow network round trip and the whole seconds of `iat` (RFC 9449 §4.2), and no more.
         idle: after which time unused a lane other than 0 closes. 5 s.
         lost_answer: after which time a lane whose pass was never delivered counts as unused (its call died with the caller or the broker). 60 s.
         hold: how long a pass that was told to a stock client counts as on its way to it. 1 s: an answer that is overtaken by more than that is rare
@@ -116,8 +117,11 @@ def judge(
     return _judge_old(lane, read, shown, digest, now, successor_delivered, rules, strictness)
 
 
-LOOK = 16
-"""How many passes after an old one are looked at. Within one request an enforcement point spends a few: a form, an approval, the call itself."""
+LOOK = 64
+"""How many passes after an old one are looked at: those that its client's other callers were told and did not come to use, on a bad day."""
+
+NOBODY_YET = Instant(2.0**53)
+"""When the holder of an old pass could know a newer one, where nothing has happened yet that he must have known it for."""
 
 
 def proves_nothing(lane: Lane, seq: int) -> bool:
@@ -125,23 +129,64 @@ def proves_nothing(lane: Lane, seq: int) -> bool:
     return seq > lane.spent or (seq == lane.spent and not lane.follows)
 
 
-def known_newer(lane: Lane, seq: int, retired: Iterable[RetiredPass], strictness: Strictness) -> Instant | None:
-    """When the holder of the old pass `seq` could know a newer one; None if nobody knows (the live pass is for `judge` itself).
+def speaks_from(lane: Lane, seq: int, retired: Iterable[RetiredPass], answered: int | None) -> int | None:
+    """Number of the first pass whose purchase would show that a single holder has put the old pass `seq` away; None: there is none.
 
-    That is the delivery of the next pass. In a stock grant's lane that does not follow, of the next one a challenge gave: what came with an answer
-    may never have been looked at. No challenge after the first one moves this time: it is fixed before anybody sees a use of the old pass.
+    Whoever takes passes from challenges only takes each one once, from one answer. A pass that was seen in use has been taken; what was told later is
+    taken later; and what has bought was taken before. From then on he holds that one or a newer one, however late his answers reach him. A pass
+    that a challenge gave and nobody has shown may reach him at any time: it says nothing.
 
     Args:
         lane: the lane.
         seq: the old pass.
-        retired: what became of the passes `seq`..`seq + LOOK`, as far as they are old.
+        retired: what became of the passes `seq - 1`..`seq + LOOK`.
+        answered: the pass that was told when `seq` was first shown; None if nobody has seen that.
+    """
+    if lane.follows:
+        # A client that takes passes from answers holds its newest one unseen, so it cannot wait to be seen.
+        return seq
+    known = {old.seq: old for old in retired}
+    own, before = known.get(seq), known.get(seq - 1)
+    if own is None or own.bought or before is None or before.bought:
+        return seq + 1
+    return answered
+
+
+def known_newer(
+    lane: Lane, seq: int, retired: Iterable[RetiredPass], strictness: Strictness, answered: int | None = None
+) -> Instant | None:
+    """When the holder of the old pass `seq` could know a newer one; None if nobody knows (the live pass is for `judge` itself).
+
+    For strict clients that is the delivery of the next pass. When an answer was sent says nothing about when a stock client has read it, on a slow
+    machine or a bad network; so there it is the first purchase that says something (`speaks_from`), in a lane that follows no sooner than the next
+    pass was delivered. It is fixed before anybody sees a later use of the old pass.
+
+    Args:
+        lane: the lane.
+        seq: the old pass.
+        retired: what became of the passes `seq - 1`..`seq + LOOK`, as far as they are old.
         strictness: of the grant.
+        answered: as for `speaks_from`.
     """
     known = {old.seq: old for old in retired}
     newer = known.get(seq + 1)
-    if strictness is Strictness.STOCK and not lane.follows:
-        newer = next((old for old in known.values() if old.seq > seq and _asked(known.get(old.seq - 1))), newer)
-    return None if newer is None else newer.handed
+    if strictness is Strictness.STRICT:
+        return None if newer is None else newer.handed
+    first = speaks_from(lane, seq, known.values(), answered)
+    if first is None or lane.spent < first:
+        return NOBODY_YET
+    # In a lane that does not follow, what bought right after another purchase was spent by the enforcement point for the same caller.
+    bought = (
+        number
+        for number in sorted(known)
+        if number >= first
+        and (number == lane.spent or (known[number].bought and (lane.follows or _asked(known.get(number - 1)))))
+    )
+    if (number := next(bought, None)) is None:
+        # Beyond what was looked at, and no earlier than that; or it is under way, and the store does not know it yet.
+        return known[seq + LOOK].retired if seq + LOOK in known else NOBODY_YET
+    at = known[number].retired
+    return at if newer is None or not lane.follows else max(at, newer.handed)
 
 
 def _asked(before: RetiredPass | None) -> bool:
