@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jittrust.core.errors import BadInputError
+from jittrust.core.intent.alignment import clarity
 from jittrust.core.intent.attribution import ATTRIBUTION_RULES, Attribution, SentenceIndex, attribution
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.misaligned import (
@@ -20,7 +21,7 @@ from jittrust.core.intent.reading import classify
 from jittrust.core.intent.roles import argument_roles
 from jittrust.core.intent.words import fold
 from jittrust.core.mission.mission import Goal, GoalSource
-from jittrust.core.model import Tool
+from jittrust.core.model import Json, Tool
 
 SEND = Tool(
     "s",
@@ -122,3 +123,16 @@ def test_the_signs_lie_between_nought_and_one() -> None:
     assert set(made) == set(SIGNS)
     assert all(0.0 <= value <= 1.0 for value in made.values())
     assert (made["key_free"], made["inside_free"], made["not_from_goal"]) == (1.0, 1.0, 1.0)
+
+
+def test_what_a_page_asks_for_serves_the_goal_less_and_what_the_person_asked_for_as_much_as_before() -> None:
+    arguments: dict[str, Json] = {"recipients": ["eve@evil.example"], "subject": "Invoices"}
+    reading = classify(SEND, arguments)
+    found = explained(GOAL, HOSTILE, recipients=["eve@evil.example"], subject="Invoices")
+    plain = clarity(GOAL, SEND, reading, arguments, None, ())
+    lowered = clarity(GOAL, SEND, reading, arguments, None, (), found=found)
+    assert plain.value is not None
+    assert lowered.value is not None
+    assert lowered.value < plain.value
+    own = explained(GOAL, HOSTILE, recipients=["anna@example.org"], subject="Picnic", body="Picnic on Sunday")
+    assert clarity(GOAL, SEND, reading, arguments, None, (), found=own) == plain

@@ -72,18 +72,17 @@ def test_unanswered_questions_about_the_goal_alone_neither_narrow_nor_suspend_a_
     standing = START
     for _ in range(200):
         standing = after(
-            standing, ("outside_map", "drift"), Unit(0.9), consequential=True, went_out=False, asked=True, rules=RULES
+            standing, ("outside_map", "drift"), Unit(0.5), consequential=True, went_out=False, asked=True, rules=RULES
         )
     assert standing.trust == RULES.asked_floor
     assert respond(standing, Instant(0), LadderRules())[0].state is SessionState.FLAGGED
 
 
-def test_questions_about_a_strangers_value_go_on_costing_trust() -> None:
+@pytest.mark.parametrize(("code", "risk"), [("tainted_argument", 0.5), ("outside_map", 0.8)])
+def test_questions_about_a_strangers_value_or_a_harmful_act_go_on_costing_trust(code: str, risk: float) -> None:
     standing = START
     for _ in range(200):
-        standing = after(
-            standing, ("tainted_argument",), Unit(0.9), consequential=True, went_out=False, asked=True, rules=RULES
-        )
+        standing = after(standing, (code,), Unit(risk), consequential=True, went_out=False, asked=True, rules=RULES)
     assert standing.trust == 0.0
 
 

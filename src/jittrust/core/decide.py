@@ -19,7 +19,7 @@ from jittrust.core.grant.states import GrantState
 from jittrust.core.history import History
 from jittrust.core.identity.standing import IdentityStanding
 from jittrust.core.intent.alignment import clarity
-from jittrust.core.intent.attribution import Attribution
+from jittrust.core.intent.attribution import NOT_ATTRIBUTED, Attribution
 from jittrust.core.intent.baseline import surprise, usual_origin, usual_shape
 from jittrust.core.intent.drift import TrailStep, drift
 from jittrust.core.intent.goal import read_goal
@@ -215,7 +215,8 @@ def _read(case: _Case) -> None:
     case.reading = reading
     origins = facts.origins or ()
     case.taints = tainted(origins, reading)
-    o = clarity(mission.goal, tool, reading, ask.arguments, entry, origins, rules.alignment)
+    found = facts.attribution or NOT_ATTRIBUTED
+    o = clarity(mission.goal, tool, reading, ask.arguments, entry, origins, rules.alignment, found)
     c = fit(facts.history, tool, reading, facts.keys, rules.context)
     r = risk(reading, origins, ask.arguments, rules.risk)
     last = max(mission.confirmed, facts.approval.answered if facts.approval else Instant(0))

@@ -8,6 +8,7 @@ from functools import lru_cache
 from itertools import islice
 
 from jittrust.core.authority.map import AuthorityEntry, EntryState
+from jittrust.core.intent.attribution import NOT_ATTRIBUTED, Attribution
 from jittrust.core.intent.goal import Mention, mention, read_goal
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.reading import ActionReading
@@ -43,6 +44,7 @@ class AlignmentRules:
     forbidden: float = 0.03  # most that O can be when the goal forbids the act
     foreign_act: float = 0.5  # share of O that a consequential call keeps when all its authority-bearing values come from strangers' text
     foreign_read: float = 0.85  # likewise for reads
+    attributed: float = 0.6  # most of O that is lost where only a sentence of a result explains the call
     confident: float = 0.6  # confidence of a reading from words alone
     confident_with_entry: float = 0.85  # confidence when the map agrees
 
@@ -58,8 +60,9 @@ def clarity(
     entry: AuthorityEntry | None,
     origins: Sequence[ArgumentOrigin],
     rules: AlignmentRules = ALIGNMENT_RULES,
+    found: Attribution = NOT_ATTRIBUTED,
 ) -> Reading:
-    """Measure O. Unknown (None) only when no goal was stated.
+    """Measure O. Unknown (None) only when no goal was stated. `found`: what explains the call; only lowers O.
 
     `entry` is the entry of the authority map that matched; None = the call lies outside.
     """
@@ -90,7 +93,7 @@ def clarity(
         missing *= 1.0 - share
     foreign = _share(authority, {Origin.FREE_TEXT})
     kept = rules.foreign_act if reading.consequential else rules.foreign_read
-    value = (1.0 - missing) * (1.0 - (1.0 - kept) * foreign)
+    value = (1.0 - missing) * (1.0 - (1.0 - kept) * foreign) * (1.0 - rules.attributed * found.excess)
     if named.forbidden:
         value = min(value, rules.forbidden)
     approved = entry is not None and entry.state is EntryState.APPROVED

@@ -17,8 +17,8 @@ class TrustRules:
     `loss` is by reason code, in points, before scaling by risk; `gain` is one clean call with consequences; `gain_read` one clean read;
     `ceiling_per_strike` lowers what can ever be regained in this mission for each strike (a thousand cheap good calls never buy a dangerous one);
     a loss of `strike_from` points or more is a strike; a call that a person is asked about loses only `asked_share` of it, the person decides.
-    Questions that only say what the goal does not cover take trust no lower than `asked_floor`, however many go unanswered; those about a
-    stranger's value or wish do, and what is below by another fault goes on falling.
+    Questions that only say what the goal does not cover take trust no lower than `asked_floor`, however many go unanswered; those about
+    an act of a risk from `asked_harm` on, or a stranger's value or wish, do, and what is below by another fault goes on falling.
     """
 
     prior: float = 80.0
@@ -30,6 +30,7 @@ class TrustRules:
     strike_from: float = 2.0
     asked_share: float = 0.4
     asked_floor: float = 55.0
+    asked_harm: float = 0.75
     loss: Mapping[str, float] = field(
         default_factory=lambda: {
             "pass_reused": 60.0,
@@ -99,7 +100,8 @@ def after(
         )
     weight = 0.5 + (1.0 if risk is None else float(risk)) / 2
     lost = weight * (rules.asked_share if asked else 1.0) * (losses[0] + sum(losses[1:]) / 4)
-    only_asked = asked and standing.trust >= rules.asked_floor and not _OF_STRANGERS & set(codes)
+    mild = risk is not None and risk < rules.asked_harm and not _OF_STRANGERS & set(codes)
+    only_asked = asked and mild and standing.trust >= rules.asked_floor
     return replace(
         standing,
         trust=Score(max(rules.asked_floor if only_asked else 0.0, standing.trust - lost)),
