@@ -251,7 +251,7 @@ async def test_an_observed_mission_is_stopped_by_hard_refusals_only() -> None:
     await w.join()
     mission = await w.start(allowing("read_file"), observe=True)
 
-    decisions = [await w.call("delete_record", {"id": f"{n}"}) for n in range(40)]
+    decisions = [await w.call("delete_record", {"id": f"{n}"}) for n in range(60)]
     assert {d.passage for d in decisions} == {Passage.FORWARD}
     assert all(d.observed and d.approval is None for d in decisions)
     assert w.broker.state.standings[mission.id].state in (SessionState.SUSPENDED, SessionState.KILLED)
