@@ -159,9 +159,7 @@ def main() -> None:
         for left, rows in by_suite.items():
             others = [one for one in every if one.suite != left]
             if others:
-                figures[f"{name}: without {left}, on it"] = told(
-                    rows, fit(others, learned=kind), learned=kind
-                )
+                figures[f"{name}: without {left}, on it"] = told(rows, fit(others, learned=kind), learned=kind)
         final = fit(every, learned=kind)
         for other in args.test:
             looked = examples(args.data / f"{other}.jsonl")

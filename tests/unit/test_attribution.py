@@ -108,7 +108,7 @@ def test_without_a_model_the_probability_is_unknown() -> None:
         {"version": "1", "plain": {"bias": "0", "signs": {}}, "learned": {"bias": 0, "signs": {}}},
     ],
 )
-def test_weights_that_could_lower_it_or_mean_nothing_are_refused(raw: object) -> None:
+def test_weights_that_could_lower_it_or_mean_nothing_are_refused(raw: Json) -> None:
     with pytest.raises(BadInputError):
         model_of(raw)
 

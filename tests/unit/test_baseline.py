@@ -29,7 +29,7 @@ from jittrust.core.intent.baseline import (
 )
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.mission.mission import Goal, GoalSource
-from jittrust.core.model import Tool
+from jittrust.core.model import Json, Tool
 
 PUSH = Tool("s", "push_branch", "Pushes a branch.", {"properties": {"branch": {"type": "string"}}}, pin="p1")
 SHARE = Tool(
@@ -147,7 +147,7 @@ def test_a_kept_baseline_is_read_back_as_it_was() -> None:
 @pytest.mark.parametrize(
     "broken", [{"goals": -1}, {"tools": []}, {"threshold": 2}, {"steps": [["a"]]}, {"baseline": 9}]
 )
-def test_a_damaged_baseline_is_refused(broken: dict[str, object]) -> None:
+def test_a_damaged_baseline_is_refused(broken: dict[str, Json]) -> None:
     with pytest.raises(BadInputError):
         from_json({**to_json(learn(missions(2))), **broken})
 
