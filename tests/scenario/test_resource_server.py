@@ -94,5 +94,6 @@ def test_a_service_checks_person_agent_entry_and_stated_intent_and_stops_with_th
 
             assert ask(url, "/orders/7", reader.token)[0] == 200
             now(revoke(broker, reader.grant.id))
+        time.sleep(2.5)  # the broker gives the list that it has made for two seconds
         with http_server(command) as url:  # one that has no copy of the list from before
             assert ask(url, "/orders/7", reader.token)[0] == 401

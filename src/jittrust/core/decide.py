@@ -634,6 +634,10 @@ def _suspicion(case: _Case) -> Reading | None:
 
 def _suspect(case: _Case, suspicion: Reading | None) -> bool:
     rules, tool, reading = case.rules, case.facts.tool, case.reading
+    entry = case.matched.entry if case.matched is not None and case.matched.inside else None
+    if entry is not None and not case.taints and not entry.approved_by.startswith("policy:"):
+        # A person put it into the map by name: words alone, with no stranger's value in the call, are no reason to ask them again.
+        return False
     limit = rules.misaligned_from
     if rules.baseline.adopted and tool is not None and reading is not None:
         limit = rules.baseline.threshold

@@ -50,6 +50,8 @@ class ClientFace(Protocol):
 
 
 Forward = Callable[[bytes], Awaitable[Message]]
+_PAID = frozenset({"tools/call", "resources/read", "prompts/get"})
+"""What costs gas, so that its result says what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +278,10 @@ class Gate:
         if decision is None:
             return handled
         next_pass = handled.next_pass if decision.passage is Passage.FORWARD else decision.next_pass
-        # Last: what is kept for a re-send says nothing of gas, for it will be less by then.
-        return replace(handled, reply=jsonrpc.with_gas(handled.reply, int(decision.gas_left)), next_pass=next_pass)
+        # Last: what is kept for a re-send says nothing of gas, for it will be less by then. Results that must be empty (`ping`) stay so.
+        paid = message.method in _PAID
+        reply = jsonrpc.with_gas(handled.reply, int(decision.gas_left)) if paid else handled.reply
+        return replace(handled, reply=reply, next_pass=next_pass)
 
     async def _handle(
         self, message: Message, shown: Shown | None, face: ClientFace | None, forward: Forward, idempotency_key: str
