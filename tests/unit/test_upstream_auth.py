@@ -15,14 +15,13 @@ from tests.oauthing import OAuthWorld, oauth_world, working
 
 from jittrust.core.errors import BadInputError, JitError
 from jittrust.core.grant.grant import PassBinding
-from jittrust.core.oauth.transaction import read_transaction
+from jittrust.core.oauth.transaction import TRANSACTION_TYPE, read_transaction
 from jittrust.core.units import Instant
 from jittrust.pep.mcp.http_channel import HttpChannel
 from jittrust.pep.mcp.http_upstream import HttpServer, HttpUpstreams
 from jittrust.pep.mcp.jsonrpc import read_message
 from jittrust.pep.mcp.upstream_auth import (
     REDACTED,
-    TRANSACTION_TYPE,
     UpstreamAuth,
     UpstreamCredentialError,
     UpstreamGrant,

@@ -19,9 +19,9 @@ from jittrust.core.oauth.server_metadata import (
     PUSH_PATH,
     REGISTER_PATH,
     TOKEN_PATH,
-    TRANSACTION_TYPE,
     servers_known,
 )
+from jittrust.core.oauth.transaction import TRANSACTION_TYPE
 from jittrust.core.strict_json import parse_object
 from jittrust.ports.authorization_server import AuthorizationServer, TokenRequest
 

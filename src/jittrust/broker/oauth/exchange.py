@@ -26,8 +26,8 @@ from jittrust.core.oauth.server_metadata import (
     ACTOR_PATH,
     JWT_TYPE,
     NARROWING_TYPE,
-    TRANSACTION_TYPE,
 )
+from jittrust.core.oauth.transaction import TRANSACTION_TYPE
 from jittrust.core.units import Gas, Instant
 from jittrust.ports.attenuation import Attenuated
 from jittrust.ports.authorization_server import TokenAnswer, TokenRequest

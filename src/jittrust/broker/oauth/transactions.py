@@ -21,6 +21,7 @@ from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.reading import goal_code
 from jittrust.core.model import Json, SubjectKind
 from jittrust.core.oauth.error import OAuthError
+from jittrust.core.oauth.server_metadata import ACCESS_TOKEN_TYPE
 from jittrust.core.oauth.status_list import TokenStanding
 from jittrust.core.oauth.transaction import (
     LIFE,
@@ -40,7 +41,6 @@ from jittrust.ports.authorization_server import TokenAnswer
 
 GATEWAY = "gateway"
 """What a transaction token of the broker's own gateway names as the workload that asked (`req_wl`)."""
-ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
 _TAKEN = frozenset(
     (
         "grant_type",

@@ -21,7 +21,6 @@ GRANT_TYPES: Final = (AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, JWT
 
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"
 JWT_TYPE: Final = "urn:ietf:params:oauth:token-type:jwt"
-TRANSACTION_TYPE: Final = "urn:ietf:params:oauth:token-type:txn_token"
 NARROWING_TYPE: Final = "urn:jittrust:token-type:biscuit"
 
 DETAILS_TYPES: Final = (wire.AUTHORIZATION_TYPE, "urn:jittrust:mission")

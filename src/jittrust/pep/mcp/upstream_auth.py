@@ -19,14 +19,13 @@ import aiohttp
 
 from jittrust.core.errors import BadInputError, JitError, UnavailableError
 from jittrust.core.model import Json
+from jittrust.core.oauth.server_metadata import ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE
+from jittrust.core.oauth.transaction import TRANSACTION_TYPE
 from jittrust.core.secret import Secret
 from jittrust.core.strict_json import parse_object
 from jittrust.pep.connect.discovery import check_address
 from jittrust.ports.gateway_tokens import GatewayTokens
 
-TRANSACTION_TYPE = "urn:ietf:params:oauth:token-type:txn_token"
-_ACCESS_TYPE = "urn:ietf:params:oauth:token-type:access_token"
-_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _MOST_ANSWER = 64 * 1024
 _ASK_SECONDS = 15.0
 _MARGIN_SECONDS = 30.0
@@ -181,10 +180,10 @@ class UpstreamTokens:
             if self._gateway is None:
                 raise _missing(server, "this broker gives no transaction tokens")
             form |= {
-                "grant_type": _EXCHANGE,
+                "grant_type": TOKEN_EXCHANGE,
                 "subject_token": await self._gateway.transaction(grant, server),
                 "subject_token_type": TRANSACTION_TYPE,
-                "requested_token_type": _ACCESS_TYPE,
+                "requested_token_type": ACCESS_TOKEN_TYPE,
             }
         secret = auth.client_secret.reveal().decode("utf-8")
         basic = base64.b64encode(f"{quote(auth.client_id, safe='')}:{quote(secret, safe='')}".encode()).decode("ascii")
