@@ -14,6 +14,7 @@ from jittrust.core.grant.lanes import RotationRules
 from jittrust.core.intent.alignment import AlignmentRules
 from jittrust.core.intent.attribution import AttributionRules
 from jittrust.core.intent.baseline import Baseline, BaselineRules
+from jittrust.core.intent.cascade import CascadeRules
 from jittrust.core.intent.drift import DriftRules
 from jittrust.core.intent.fields import FieldRules
 from jittrust.core.intent.goal import GoalRules
@@ -36,7 +37,7 @@ from jittrust.core.scoring.wis import Weights
 
 DOCS = Path(__file__).parents[2] / "docs"
 RULES = (
-    AlignmentRules, AttributionRules, BaselineRules, ContextRules, DecodingRules, DriftRules, FieldRules, GoalRules, GrantRules, InjectionRules,
+    AlignmentRules, AttributionRules, BaselineRules, CascadeRules, ContextRules, DecodingRules, DriftRules, FieldRules, GoalRules, GrantRules, InjectionRules,
     IntentRules, LadderRules, PriceRules, ProposalRules,
     ProvenanceRules, ReadingBounds, RiskRules, RoleRules, RotationRules, Rules, TextRules, TrustRules, Weights,
 )  # fmt: skip

@@ -10,6 +10,7 @@ from jittrust.broker.responses import StopIndex
 from jittrust.broker.state import State
 from jittrust.broker.told import Fact, told_of_act
 from jittrust.core.approval import Approval, ApprovalState
+from jittrust.core.authority.endorsement import endorsed_origins
 from jittrust.core.authority.pin import PinState
 from jittrust.core.decide import Facts, read_arguments
 from jittrust.core.errors import JitError
@@ -110,7 +111,14 @@ class Gather:
             keys = value_keys(tool, ask.arguments, roles, self._rules.context)
             # What the index had to forget it marks value by value; only results that were never seen make every origin unknown.
             if not memory.results_lost:
-                origins = memory.provenance.trace(ask.arguments, mission.goal, roles, memory.operator)
+                origins = endorsed_origins(
+                    memory.provenance.trace(ask.arguments, mission.goal, roles, memory.operator),
+                    mission.authority.endorsements,
+                    memory.sources,
+                    reading,
+                    ask.arguments,
+                    roles,
+                )
                 attribution = memory.provenance.sentences.explain(
                     tool, reading, ask.arguments, roles, read_goal(mission.goal)
                 )
@@ -134,6 +142,7 @@ class Gather:
             reading=reading,
             roles=roles,
             attribution=attribution,
+            findings=tuple(memory.findings),
             novelty=novelty_of(
                 sum(key not in memory.targets for key in keys), len(keys), len(memory.targets), self._rules.price
             ),

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar, cast
 
 from jittrust.broker.definitions import tool_of
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
+from jittrust.core.authority.endorsement import ReadSource
 from jittrust.core.authority.pin import ToolPin
 from jittrust.core.errors import ConflictError, JitError
 from jittrust.core.grant.grant import Grant, Lane, RetiredPass
@@ -23,6 +24,7 @@ from jittrust.core.grant.spend import carve, pay, pay_refusal, use
 from jittrust.core.grant.states import GRANT_MOVES, GrantState
 from jittrust.core.history import History
 from jittrust.core.intent.drift import TrailStep
+from jittrust.core.intent.findings import TextFinding
 from jittrust.core.intent.provenance import ProvenanceIndex
 from jittrust.core.intent.reading import ActionReading
 from jittrust.core.mission.mission import Mission
@@ -110,6 +112,8 @@ class MissionMemory:
     results: int = 0
     results_lost: bool = False
     operator: str = ""
+    sources: dict[str, ReadSource] = field(default_factory=dict)
+    findings: list[TextFinding] = field(default_factory=list)
 
 
 class KeptIndex(Protocol):
@@ -196,7 +200,12 @@ class State:
     def carry(self, memory: MissionMemory, mission: str, *, lost: bool) -> None:
         """Let a new mission know what the tools returned under the one before it. `lost`: some of that is not known any more."""
         self.memories[mission] = MissionMemory(
-            memory.provenance, results=memory.results, results_lost=lost, operator=memory.operator
+            memory.provenance,
+            results=memory.results,
+            results_lost=lost,
+            operator=memory.operator,
+            sources=memory.sources,
+            findings=memory.findings,
         )
 
     def current(self, person: str) -> Mission | None:

@@ -21,8 +21,12 @@ from jittrust.core.identity.standing import IdentityStanding
 from jittrust.core.intent.alignment import clarity
 from jittrust.core.intent.attribution import NOT_ATTRIBUTED, Attribution
 from jittrust.core.intent.baseline import surprise, usual_origin, usual_shape
+from jittrust.core.intent.cascade import doubt_of_cascade
 from jittrust.core.intent.drift import TrailStep, drift
+from jittrust.core.intent.findings import TextFinding
+from jittrust.core.intent.flow import Flow, doubt_of_flow
 from jittrust.core.intent.goal import read_goal
+from jittrust.core.intent.judge import JudgeAnswer, doubt_of_judge
 from jittrust.core.intent.misaligned import misaligned, signs
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.reading import ActionReading, classify
@@ -80,6 +84,10 @@ class Facts:
         path: the grants that the grant was carved from, as they stand now, the root first; None in it = one that is not known.
         narrowing: which condition the holder put on the grant's token forbids the call, for people; empty = none does.
         attribution: whether the goal or a sentence in a result explains the call; None = not known.
+        findings: texts of this mission that read like orders to a model, oldest first.
+        flow: whether a stranger's text, private data and a way out meet in this call; None = not known.
+        cascade: how far the task moved from agent to agent; None = it was never handed on. `dialogue`: likewise, of the person's own words.
+        judged: what the optional judge said of exactly this call; None = it was not asked, or gave no answer in time.
     """
 
     mission: Mission | None
@@ -107,6 +115,11 @@ class Facts:
     path: tuple[Grant | None, ...] = ()
     narrowing: str = ""
     attribution: Attribution | None = None
+    findings: tuple[TextFinding, ...] = ()
+    flow: Flow | None = None
+    cascade: Reading | None = None
+    dialogue: Reading | None = None
+    judged: JudgeAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -609,6 +622,14 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
     if not outside and case.drift is not None and far is not None and far >= case.rules.drift_from:
         case.say("drift", case.drift.why, "Say more of the goal, or approve this one call: jittrust approve.")
         asked = True
+    for doubt in (
+        doubt_of_flow(facts.flow),
+        doubt_of_cascade(facts.cascade, case.rules.cascade),
+        doubt_of_judge(facts.judged, case.rules.judge_confident),
+    ):
+        if doubt is not None and not outside:
+            case.reasons.append(doubt)
+            asked = True
     if facts.standing is not None and facts.standing.state is SessionState.NARROWED:
         case.say(
             "narrowed",

@@ -178,7 +178,10 @@ class WeightedIntentScore:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer with all its reasons. Facts, scores and thresholds are for people; the agent gets `agent_code` and `agent_next`."""
+    """The answer with all its reasons. Facts, scores and thresholds are for people; the agent gets `agent_code` and `agent_next`.
+
+    `misaligned`: how likely the call is somebody else's wish, with the signs that weigh most; None = not measured.
+    """
 
     ruling: Ruling
     response: Response
@@ -192,6 +195,7 @@ class Verdict:
     entry: str | None = None
     agent_code: str = "ok"
     agent_next: str = ""
+    misaligned: Reading | None = None
 
     @property
     def codes(self) -> tuple[str, ...]:

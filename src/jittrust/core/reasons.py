@@ -158,6 +158,17 @@ REASONS: Mapping[str, ReasonCode] = _table(
         AgentCode.APPROVAL_NEEDED,
     ),
     ("drift", "The trail of calls has moved too far from the original goal.", AgentCode.APPROVAL_NEEDED),
+    (
+        "rule_of_two",
+        "A stranger's text and private data were read in this mission, and the call carries something out.",
+        AgentCode.APPROVAL_NEEDED,
+    ),
+    (
+        "cascade_drift",
+        "From agent to agent the task has moved too far from the person's words.",
+        AgentCode.APPROVAL_NEEDED,
+    ),
+    ("judge_doubts", "The optional judge finds that the call does not serve the goal.", AgentCode.APPROVAL_NEEDED),
     ("narrowed", "Privileges are reduced: every call with consequences needs a person.", AgentCode.APPROVAL_NEEDED),
     ("aligned", "The call serves the goal, within the usual.", AgentCode.OK),
     # narrowing: why a child is not provably inside its parent

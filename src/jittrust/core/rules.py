@@ -8,6 +8,7 @@ from jittrust.core.authority.propose import ProposalRules
 from jittrust.core.grant.lanes import RotationRules
 from jittrust.core.intent.alignment import AlignmentRules
 from jittrust.core.intent.baseline import NO_BASELINE, Baseline
+from jittrust.core.intent.cascade import CascadeRules
 from jittrust.core.intent.drift import DriftRules
 from jittrust.core.intent.misaligned import MisalignedModel
 from jittrust.core.response.ladder import LadderRules
@@ -47,6 +48,7 @@ class Rules:
     `ask_read_from`: risk from which a read goes to a person unless the goal's own words name what is read (secrets).
     `misaligned_from`: probability of being somebody else's wish above which a call with consequences goes to a person; an adopted baseline brings
     its own. `sensitive_from`: sensitivity from which a written policy is told that the call is sensitive.
+    `judge_confident`: confidence from which the doubt of an optional judge adds a question.
     `elicit_up_to`: highest risk (R) that a confirmation in the agent's own client may answer.
     `model`: the weights of `core.intent.misaligned`; without any, nothing is asked for that reason. `baseline`: what is usual in this deployment, once
     an operator adopted it. Both are data, not constants.
@@ -59,10 +61,12 @@ class Rules:
     ask_read_from: float = 0.85
     elicit_up_to: float = 0.4
     sensitive_from: float = 0.6
+    judge_confident: float = 0.6
     weights: Weights = field(default_factory=Weights)
     alignment: AlignmentRules = field(default_factory=AlignmentRules)
     proposal: ProposalRules = field(default_factory=ProposalRules)
     drift: DriftRules = field(default_factory=DriftRules)
+    cascade: CascadeRules = field(default_factory=CascadeRules)
     context: ContextRules = field(default_factory=ContextRules)
     risk: RiskRules = field(default_factory=RiskRules)
     price: PriceRules = field(default_factory=PriceRules)

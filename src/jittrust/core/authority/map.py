@@ -50,11 +50,37 @@ class AuthorityEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Endorsement:
+    """A source that a person endorsed: what it says may direct acts of named kinds (`core.authority.endorsement`).
+
+    Attributes:
+        id: unique in its map, `s-…`.
+        tool: `server/name` of the tool whose results are meant; never a pattern.
+        selectors: argument name → the exact value that the reading call must have had (which file, whose mail); empty = whatever it read.
+        intents: intent codes of the acts that it may direct.
+        amount_most: largest amount that an argument of such an act may carry; None = such acts carry none.
+        state: only `approved` ones count.
+        approved_by: `policy:<rule>` or the person; empty while proposed.
+        why: the words of the goal, for people.
+    """
+
+    id: str
+    tool: str
+    selectors: Mapping[str, str] = field(default_factory=dict)
+    intents: tuple[str, ...] = ()
+    amount_most: float | None = None
+    state: EntryState = EntryState.PROPOSED
+    approved_by: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AuthorityMap:
-    """All entries of a mission, in the order in which they were added."""
+    """All entries of a mission, in the order in which they were added, and the sources that may direct it."""
 
     entries: tuple[AuthorityEntry, ...] = ()
     lanes: int = 1
+    endorsements: tuple[Endorsement, ...] = ()
 
     @property
     def approved(self) -> tuple[AuthorityEntry, ...]:
