@@ -132,7 +132,7 @@ def test_help_lists_every_command_by_job_with_examples() -> None:
     "words",
     [
         *((row.name,) for row in COMMANDS if not row.target.endswith(":app")),
-        *(("mission", name) for name in ("plan", "start", "list", "show", "approve", "end")),
+        *(("mission", name) for name in ("plan", "start", "list", "show", "contract", "approve", "end")),
         *(("grant", name) for name in ("new", "list", "revoke")),
         *(("audit", name) for name in ("verify", "export")),
     ],
@@ -343,6 +343,17 @@ def test_a_mission_is_planned_edited_started_shown_and_ended(state: Path, tmp_pa
     assert answered(cli(*start[:-4], "--json", *there), 2)["error"]["code"] == "pin_needs_terminal"
     mission = answered(cli(*start, stdin=f"{PIN}\n"))["mission"]
     assert mission["state"] == "active"
+    held = answered(cli("mission", "contract", "--json", *there))
+    assert held["contract"]["mission"] == mission["id"]
+    whole, part = tmp_path / "whole.jws", tmp_path / "part.jws"
+    whole.write_text(held["signed"], encoding="ascii")
+    part.write_text(planned["signed"], encoding="ascii")
+    assert cli("mission", "contract", "--file", str(whole), "--inside", str(whole), *there).returncode == 0
+    part.write_text(part.read_text(encoding="ascii")[:-8] + "AAAAAAAA", encoding="ascii")
+    assert (
+        answered(cli("mission", "contract", "--file", str(part), "--json", *there), 1)["error"]["code"]
+        == "invalid_token"
+    )
     assert [entry["tool"] for entry in mission["authority"]["entries"]] == [
         entry["tool"] for entry in planned["entries"]
     ]

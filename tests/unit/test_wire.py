@@ -167,6 +167,7 @@ def test_every_method_of_every_driving_port_can_go_over_the_wire() -> None:
     assert len(wire.calls()) >= 22
     assert {name.split(".")[0] for name in wire.calls()} == {
         "decisions",
+        "contracts",
         "missions",
         "grants",
         "approvals",

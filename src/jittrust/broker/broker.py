@@ -9,6 +9,7 @@ from typing import Protocol
 
 from jittrust.broker.access_requests import AccessRequestBook
 from jittrust.broker.approvals import ApprovalBook
+from jittrust.broker.contracts import ContractBook
 from jittrust.broker.evaluate import Evaluations
 from jittrust.broker.gather import Gather
 from jittrust.broker.grants import BrokerSecrets, GrantBook
@@ -174,6 +175,9 @@ class Broker:
             federation=federation,
             people=people,
             sources=sources,
+            contracts=ContractBook(
+                state, missions, rules, clock, oauth.issuer, oauth.keys, oauth.kid, oauth.sign
+            ),
             responses=ResponseBook(state, pin, clock),
             searches=searches,
         )

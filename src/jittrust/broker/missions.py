@@ -80,11 +80,6 @@ class MissionBook:
 
     # ---- the port ---------------------------------------------------------------------------------------------------------------------
 
-    async def plan(self, goal: str, tools: Sequence[Tool]) -> Sequence[AuthorityEntry]:
-        """See `Missions.plan`."""
-        stated, offered = Goal((checked(goal),), GoalSource.MISSION_START), tuple(tools) or self._all_tools()
-        return with_usual(stated, offered, propose(stated, offered, self._rules.proposal), self._rules.baseline)
-
     async def start(self, new: NewMission) -> Mission:
         """See `Missions.start`."""
         if new.entries:

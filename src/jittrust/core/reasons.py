@@ -178,6 +178,11 @@ REASONS: Mapping[str, ReasonCode] = _table(
     ("widens_lanes", "The child has more lanes than its parent, or none.", AgentCode.NOT_AUTHORISED),
     ("widens_family", "The child would not end with its parent's family.", AgentCode.NOT_AUTHORISED),
     ("widens_gas", "The child has more gas than its parent has left.", AgentCode.NOT_AUTHORISED),
+    (
+        "widens_arguments",
+        "An argument takes values that the parent's contract has a person asked about.",
+        AgentCode.NOT_AUTHORISED,
+    ),
     ("widens_time", "The child would not lie within its parent's time.", AgentCode.NOT_AUTHORISED),
     ("widens_audience", "The child is for a server that its parent is not for.", AgentCode.NOT_AUTHORISED),
     ("widens_key", "A chain bound to a key may only be handed to another key.", AgentCode.NOT_AUTHORISED),

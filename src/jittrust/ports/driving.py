@@ -10,6 +10,7 @@ from jittrust.ports.authorities import Authorities
 from jittrust.ports.authorization_server import AuthorizationServer
 from jittrust.ports.bundles import Bundles
 from jittrust.ports.consents import Consents
+from jittrust.ports.contracts import Contracts
 from jittrust.ports.decision_point import DecisionPoint
 from jittrust.ports.directory import Directory
 from jittrust.ports.enrolment import Enrolment
@@ -46,6 +47,7 @@ class Driving:
     federation: Federation
     people: People
     sources: TrustedSources
+    contracts: Contracts
     responses: Responses
     searches: Searches
 

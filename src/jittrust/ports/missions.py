@@ -9,7 +9,6 @@ from typing import Protocol
 from jittrust.core.authority.map import AuthorityEntry
 from jittrust.core.mission.mission import GoalSource, Mission
 from jittrust.core.mission.states import MissionState
-from jittrust.core.model import Tool
 from jittrust.core.response.session import Standing
 
 
@@ -59,10 +58,6 @@ class MissionView:
 
 class Missions(Protocol):
     """Starts, extends, shows and ends missions."""
-
-    async def plan(self, goal: str, tools: Sequence[Tool]) -> Sequence[AuthorityEntry]:
-        """Derive an authority map from a goal's words and a tool catalogue; nothing is stored. Empty `tools` = every tool pinned here."""
-        ...
 
     async def start(self, new: NewMission) -> Mission:
         """Store a mission, make it the person's current one (an older current one is completed), and return it approved and active.

@@ -14,6 +14,7 @@ from jittrust.adapters.unixsocket.approvals import SocketApprovals
 from jittrust.adapters.unixsocket.authorities import SocketAuthorities
 from jittrust.adapters.unixsocket.bundles import SocketBundles
 from jittrust.adapters.unixsocket.connection import LocalConnection
+from jittrust.adapters.unixsocket.contracts import SocketContracts
 from jittrust.adapters.unixsocket.decision_point import SocketDecisionPoint
 from jittrust.adapters.unixsocket.enrolment import SocketEnrolment
 from jittrust.adapters.unixsocket.federation import SocketFederation
@@ -78,6 +79,7 @@ def driving_of(connection: LocalConnection) -> Driving:
         enrolment=SocketEnrolment(connection),
         bundles=SocketBundles(connection),
         authorities=SocketAuthorities(connection),
+        contracts=SocketContracts(connection),
         responses=SocketResponses(connection),
         searches=SocketSearches(connection),
     )

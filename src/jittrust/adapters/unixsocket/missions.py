@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jittrust.adapters.unixsocket.connection import LocalConnection
-from jittrust.core.authority.map import AuthorityEntry
 from jittrust.core.mission.mission import GoalSource, Mission
-from jittrust.core.model import Tool
 from jittrust.ports.missions import MissionChange, MissionView, NewMission
 
 
@@ -17,10 +15,6 @@ class SocketMissions:
     def __init__(self, connection: LocalConnection) -> None:
         """Calls go over `connection`."""
         self._connection = connection
-
-    async def plan(self, goal: str, tools: Sequence[Tool]) -> Sequence[AuthorityEntry]:
-        told: Sequence[AuthorityEntry] = await self._connection.call("missions.plan", goal=goal, tools=tools)
-        return told
 
     async def start(self, new: NewMission) -> Mission:
         told: Mission = await self._connection.call("missions.start", new=new)

@@ -13,12 +13,14 @@ from typing import Annotated, Final
 
 import typer
 
-from jittrust.apps.cli.failure import DONE
+from jittrust.apps.cli.contract import read_token, show_contract, show_map
+from jittrust.apps.cli.failure import DONE, REFUSED
 from jittrust.apps.cli.options import AsJson, PinStdin, State
-from jittrust.apps.cli.output import emit, moment, plain, say, table, working
+from jittrust.apps.cli.output import emit, moment, say, table, working
 from jittrust.apps.cli.reach import asked, person, read_pin, state_of
-from jittrust.core.authority.map import AuthorityEntry, EntryState
+from jittrust.core.authority.map import EntryState
 from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
+from jittrust.core.mission.contract import SignedContract, contract_widenings
 from jittrust.core.mission.mission import Goal, GoalSource, Mission
 from jittrust.core.mission.states import ENDED, MissionState
 from jittrust.core.model import Tool
@@ -48,13 +50,16 @@ def plan(
         bool, typer.Option("--start", help="Start the mission with what was planned; asks for the PIN.")
     ] = False,
     minutes: Annotated[int, typer.Option("--minutes", min=1, max=480, help="How long the permission lasts.")] = 60,
+    signed: Annotated[
+        Path | None, typer.Option("--signed", metavar="FILE", help="Write the signed contract (JWS) to a file.")
+    ] = None,
     pin_stdin: PinStdin = False,
     state: State = None,
     as_json: AsJson = False,
 ) -> int:
-    """Show which tools a goal would open, before anything runs. The server is started only to list its tools.
+    """Show the contract that a goal would open, before anything runs: how the words are read, which tools, which values, how much.
 
-    Without COMMAND: plan over every server the broker has seen.
+    The server is started only to list its tools. Without COMMAND: plan over every server the broker has seen.
 
     [bold]For example[/bold]
 
@@ -68,15 +73,26 @@ def plan(
     if command:
         with working(f"Listing the tools of {command[0]} …", as_json=as_json):
             tools = _catalogue(command, server)
-    entries = list(asked(state, lambda driving: driving.missions.plan(goal, tools)))
+    planned = asked(state, lambda driving: driving.contracts.plan(goal, tools, minutes))
+    entries = list(planned.contract.authority.entries)
     shown = {entry.tool for entry in entries}
     closed = [tool for tool in tools if tool.id not in shown]
     if as_json and not (edit or start_it):
-        emit({"goal": goal, "entries": entries, "left_out": [tool.id for tool in closed]})
+        emit(
+            {
+                "goal": goal,
+                "entries": entries,
+                "left_out": [tool.id for tool in closed],
+                "contract": planned.contract,
+                "signed": planned.token,
+            }
+        )
     elif not as_json:
-        _show_map(entries, "The goal opens no tool: every consequential call would ask you.")
+        show_contract(planned.contract)
         if closed:
             say(f"\nLeft out: {', '.join(tool.id for tool in closed)}")
+    if signed is not None:
+        signed.write_text(planned.token + "\n", encoding="ascii")
     if out is None and not edit and not start_it:
         if not as_json:
             say("\nNext: the same with --edit or --start, or write it to a file with --out FILE.")
@@ -209,8 +225,61 @@ def show(mission: MissionId = "current", state: State = None, as_json: AsJson = 
     if found.why_ended:
         say(f"Ended     {found.why_ended}")
     say()
-    _show_map(found.authority.entries, "The map is empty: every consequential call asks you.")
+    show_map(found.authority.entries, "The map is empty: every consequential call asks you.")
     return DONE
+
+
+@app.command()
+def contract(
+    mission: MissionId = "current",
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="Read a signed contract instead; its signature is checked."),
+    ] = None,
+    inside: Annotated[
+        Path | None,
+        typer.Option(
+            "--inside", metavar="FILE", help="Prove that it lies inside this signed contract; ends with 1 if not."
+        ),
+    ] = None,
+    state: State = None,
+    as_json: AsJson = False,
+) -> int:
+    """Show what a mission's contract says: clauses, tools, which values each argument may carry, limits. Signed by the broker.
+
+    [bold]For example[/bold]
+
+      jittrust mission contract
+
+      jittrust mission contract --file child.jws --inside parent.jws
+    """
+
+    async def read(driving: Driving, from_: Path) -> SignedContract:
+        token = read_token(from_)
+        return SignedContract(await driving.contracts.read(token), token)
+
+    async def found(driving: Driving) -> tuple[SignedContract, SignedContract | None]:
+        if file is not None:
+            shown = await read(driving, file)
+        else:
+            shown = await driving.contracts.of((await _find(driving, mission)).mission.id)
+        return shown, None if inside is None else await read(driving, inside)
+
+    shown, parent = asked(state, found)
+    widenings = () if parent is None else contract_widenings(parent.contract, shown.contract)
+    if as_json:
+        emit({"contract": shown.contract, "signed": shown.token, "widens": widenings})
+    else:
+        show_contract(shown.contract)
+        if parent is not None:
+            say()
+            say(
+                "It lies inside the other contract."
+                if not widenings
+                else "It is not provably inside the other contract:"
+            )
+            table(("WHERE", "WHY"), ((one.code, one.fact) for one in widenings), "")
+    return REFUSED if widenings else DONE
 
 
 @app.command()
@@ -255,7 +324,7 @@ def approve(
     if as_json:
         emit({"mission": changed})
         return DONE
-    _show_map(changed.authority.entries, "The map is empty.")
+    show_map(changed.authority.entries, "The map is empty.")
     return DONE
 
 
@@ -301,7 +370,7 @@ def _started(state: Path | None, new: NewMission, *, pin_stdin: bool, as_json: b
     if mission.observe:
         say("OBSERVE: verdicts are recorded and nothing is stopped.")
     say()
-    _show_map(mission.authority.entries, "No tool is known yet: the map is made when the first server joins.")
+    show_map(mission.authority.entries, "No tool is known yet: the map is made when the first server joins.")
     if any(entry.state is EntryState.PROPOSED for entry in mission.authority.entries):
         say(f"\nNext: jittrust mission approve {mission.id}")
     return DONE
@@ -349,24 +418,6 @@ async def _find(driving: Driving, named: str) -> MissionView:
         what = f"{named} names {len(near)} missions" if near else f"There is no mission {named}"
         raise NotFoundError("mission_unknown", what, "jittrust mission list --all")
     return near[0]
-
-
-def _show_map(entries: Sequence[AuthorityEntry], empty: str) -> None:
-    rows = ((entry.id, entry.tool, _limits(entry), entry.why, _standing(entry)) for entry in entries)
-    table(("ENTRY", "TOOL", "LIMITS", "WHY", "STANDS"), rows, empty)
-
-
-def _limits(entry: AuthorityEntry) -> str:
-    uses = "" if entry.uses_left is None else f"{entry.uses_left} uses"
-    method = "" if entry.action == "tools/call" else entry.action
-    constraints = str(plain(entry.constraints)) if entry.constraints else ""
-    return ", ".join(part for part in (method, entry.resource, constraints, uses) if part) or "-"
-
-
-def _standing(entry: AuthorityEntry) -> str:
-    if entry.state is EntryState.PROPOSED:
-        return "waits for you"
-    return f"{entry.state} by {entry.approved_by}" if entry.approved_by else str(entry.state)
 
 
 def _first_line(goal: Goal) -> str:
