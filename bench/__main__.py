@@ -17,6 +17,7 @@ NAMES = {
     "narrowing": "generated pairs: is a part of a grant ever more than the grant?",
     "delegation": "trees of grants spending at once, killed now and then: is the sum exact?",
     "text": "reading any text: smuggled, encoded and diluted orders, false alarms, CPU",
+    "closed_loop": "AgentDojo live behind the gateway, scripted agents, its own checkers",
     "intent": "labelled sessions judged by the engine: friction, misses, why, and CPU a call",
     "race": "processes racing for one pass through a whole broker",
     "races": "2 to 32 holders racing for one pass: in the store, and in a broker in memory",
