@@ -10,6 +10,7 @@ from jittrust.core.intent.alignment import AlignmentRules
 from jittrust.core.intent.baseline import NO_BASELINE, Baseline
 from jittrust.core.intent.cascade import CascadeRules
 from jittrust.core.intent.drift import DriftRules
+from jittrust.core.intent.judge import JudgeRules
 from jittrust.core.intent.misaligned import MisalignedModel
 from jittrust.core.response.ladder import LadderRules
 from jittrust.core.scoring.context import ContextRules
@@ -67,6 +68,7 @@ class Rules:
     proposal: ProposalRules = field(default_factory=ProposalRules)
     drift: DriftRules = field(default_factory=DriftRules)
     cascade: CascadeRules = field(default_factory=CascadeRules)
+    judge: JudgeRules = field(default_factory=JudgeRules)
     context: ContextRules = field(default_factory=ContextRules)
     risk: RiskRules = field(default_factory=RiskRules)
     price: PriceRules = field(default_factory=PriceRules)
