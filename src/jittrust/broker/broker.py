@@ -42,6 +42,7 @@ from jittrust.core.rules import Rules
 from jittrust.core.units import Instant
 from jittrust.ports.commit import Commit
 from jittrust.ports.driving import Driving, InProcess
+from jittrust.ports.judge import Judge
 from jittrust.ports.ledger_reader import LedgerReader
 from jittrust.ports.pin import PinCheck
 from jittrust.ports.policy import Policy
@@ -124,6 +125,7 @@ class Broker:
         *,
         oauth: OAuthParts | None = None,
         observe: bool = False,
+        judge: Judge | None = None,
     ) -> Broker:
         """Load what is stored and go on from there.
 
@@ -141,6 +143,7 @@ class Broker:
             identity: what the identity layer needs from outside.
             oauth: what the authorization server needs from outside; None = what follows from the rest, with nothing fetched from anywhere.
             observe: record every verdict and stop nothing but hard refusals.
+            judge: a language model that is asked about calls that stay grey; None = nobody is.
 
         Raises:
             UnavailableError: the store cannot be read.
@@ -162,7 +165,9 @@ class Broker:
         gather = Gather(state, policy, rules, oauth.attenuation)
         searches = SearchBook(state, gather, rules, clock)
         driving = Driving(
-            decisions=Evaluations(state, gather, grants, rules, secrets.pass_key, clock, new_id, observe=observe),
+            decisions=Evaluations(
+                state, gather, grants, rules, secrets.pass_key, clock, new_id, observe=observe, judge=judge
+            ),
             missions=missions,
             grants=grants,
             approvals=approvals,
@@ -175,9 +180,7 @@ class Broker:
             federation=federation,
             people=people,
             sources=sources,
-            contracts=ContractBook(
-                state, missions, rules, clock, oauth.issuer, oauth.keys, oauth.kid, oauth.sign
-            ),
+            contracts=ContractBook(state, missions, rules, clock, oauth.issuer, oauth.keys, oauth.kid, oauth.sign),
             responses=ResponseBook(state, pin, clock),
             searches=searches,
         )

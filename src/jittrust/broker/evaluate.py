@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 
 from jittrust.broker.gather import Gather, agent_of
 from jittrust.broker.grants import GrantBook
+from jittrust.broker.judging import JudgeDesk
 from jittrust.broker.leases import LeaseBook
 from jittrust.broker.record import (
     approval_record,
     grant_record,
+    intent_link,
     mission_record,
     outcome_record,
     pass_record,
@@ -27,6 +29,7 @@ from jittrust.core.grant import lanes, passes
 from jittrust.core.grant.grant import Grant, Lane, PassBinding, PassStanding, Presentation, Shown, Strictness
 from jittrust.core.grant.states import GrantState
 from jittrust.core.intent.drift import TrailStep
+from jittrust.core.intent.judge import JudgeSaid
 from jittrust.core.intent.reading import ActionReading
 from jittrust.core.mission.mission import Mission
 from jittrust.core.mission.states import MISSION_MOVES, MissionState
@@ -48,6 +51,7 @@ from jittrust.ports.commit import (
     Write,
 )
 from jittrust.ports.decision_point import Decision, Learned, Lease, Outcome, Passage
+from jittrust.ports.judge import Judge
 
 _WORD = re.compile(r"[\w.-]+")
 # Answers larger than this are not kept for a re-send; the caller is told that the call is in doubt.
@@ -83,8 +87,12 @@ class Evaluations:
         new_id: Callable[[str], str],
         *,
         observe: bool = False,
+        judge: Judge | None = None,
     ) -> None:
-        """Wire it up; nothing is read or written yet. `observe`: nothing is stopped anywhere (an operator's explicit choice)."""
+        """Wire it up; nothing is read or written yet.
+
+        `observe`: nothing is stopped anywhere (an operator's explicit choice). `judge`: who is asked about calls that stay grey; None = nobody.
+        """
         self._observe = observe
         self._state = state
         self._gather = gather
@@ -95,6 +103,7 @@ class Evaluations:
         self._new_id = new_id
         self._turns = LaneTurns(state, rules.rotation, clock)
         self._leases = LeaseBook(state, clock)
+        self._judge = JudgeDesk(judge, rules.judge, clock) if judge is not None else None
 
     async def evaluate(self, ask: Evaluation, shown: Shown) -> Decision:
         """See `DecisionPoint.evaluate`."""
@@ -166,7 +175,7 @@ class Evaluations:
 
     # ---- one evaluation ---------------------------------------------------------------------------------------------------------------
 
-    async def _evaluate(self, ask: Evaluation, shown: Shown) -> Decision:
+    async def _evaluate(self, ask: Evaluation, shown: Shown, said: JudgeSaid | None = None) -> Decision:
         now = self._clock()
         backing = self._grants.behind(ask, shown, now)
         grant, lane = backing.grant, backing.lane
@@ -191,10 +200,15 @@ class Evaluations:
         joined = self._state.attachments.get(shown.attachment)
         only_observes = self._observe or (joined is not None and joined.said.observe)
         facts = self._gather.facts(
-            ask, grant, mission, presentation, now, observed=only_observes, narrowing=shown.narrowing
+            ask, grant, mission, presentation, now, observed=only_observes, narrowing=shown.narrowing, said=said
         )
         judgement = decide(ask, facts, self._rules, now)
-        return await self._commit(ask, shown, grant, lane, facts, judgement, step, now)
+        if self._judge is not None and said is None:
+            # Nothing is held or written yet. The world moves on while the judge thinks, so whatever it says the call is judged from the start again.
+            said = await self._judge.said_of(ask, facts, judgement.verdict)
+            if said is not None:
+                return await self._evaluate(ask, shown, said)
+        return await self._commit(ask, shown, grant, lane, facts, judgement, step, now, said)
 
     async def _in_turn(
         self, ask: Evaluation, shown: Shown, grant: Grant, lane: Lane, presentation: Presentation, now: Instant
@@ -241,6 +255,7 @@ class Evaluations:
         judgement: Judgement,
         step: Effects,
         now: Instant,
+        said: JudgeSaid | None,
     ) -> Decision:
         verdict, mission = judgement.verdict, facts.mission
         allowed = verdict.ruling in (Ruling.ALLOW, Ruling.MODIFY)
@@ -291,6 +306,7 @@ class Evaluations:
                 lane,
                 shown,
                 facts.origins,
+                intent=intent_link(ask, facts, judgement, said),
                 policy=policy_link(ask, facts, judgement, self._rules),
                 forwarded=goes_out,
                 observed=facts.observed,

@@ -18,6 +18,7 @@ from jittrust.core.grant.grant import Grant, PassBinding, Presentation
 from jittrust.core.history import History
 from jittrust.core.intent.attribution import Attribution
 from jittrust.core.intent.goal import read_goal
+from jittrust.core.intent.judge import JudgeSaid
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
 from jittrust.core.intent.reading import ActionReading, classify
 from jittrust.core.intent.roles import argument_roles, leaves
@@ -61,11 +62,12 @@ class Gather:
         *,
         observed: bool = False,
         narrowing: str = "",
+        said: JudgeSaid | None = None,
     ) -> Facts:
         """The facts of `ask` as they are at this very moment; nothing is awaited.
 
         `observed`: the enforcement point that asks only observes, whatever the mission says. `narrowing`: a token that narrows the grant, as
-        `Shown.narrowing`.
+        `Shown.narrowing`. `said`: what the judge said of the call, which was judged before and is judged again.
         """
         server, _, name = ask.resource.id.partition("/")
         stop = self._stops.reaching(ask.subject.id, grant.mission, grant)
@@ -98,7 +100,8 @@ class Gather:
         memory = self._state.memory(mission.id)
         while memory.recent and now - memory.recent[0] > _RECENT:
             memory.recent.popleft()
-        memory.recent.append(now)
+        if said is None:
+            memory.recent.append(now)
         origins: tuple[ArgumentOrigin, ...] | None = None
         keys: tuple[str, ...] = ()
         reading: ActionReading | None = None
@@ -143,6 +146,7 @@ class Gather:
             roles=roles,
             attribution=attribution,
             findings=tuple(memory.findings),
+            judged=said.answer if said is not None else None,
             novelty=novelty_of(
                 sum(key not in memory.targets for key in keys), len(keys), len(memory.targets), self._rules.price
             ),

@@ -89,7 +89,7 @@ class JudgeDesk:
             return JudgeSaid(model, None, "unreachable")
         except Exception as error:  # noqa: BLE001 - a library of others: whatever it throws, the call is judged without it
             # The kind alone: what a library says may quote what was sent.
-            _LOG.error("the judge could not be asked (%s)", type(error).__name__)  # noqa: TRY400
+            _LOG.error("the judge could not be asked (%s)", type(error).__name__)
             return JudgeSaid(model, None, "unreachable")
 
     def _keep(self, key: str, said: JudgeSaid) -> None:

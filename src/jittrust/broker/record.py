@@ -8,14 +8,28 @@ from collections.abc import Mapping
 from jittrust.core.approval import Approval
 from jittrust.core.authority.map import AuthorityEntry
 from jittrust.core.authority.pin import ToolPin
+from jittrust.core.decide import Facts, Judgement
 from jittrust.core.grant.grant import Grant, Lane, Shown
-from jittrust.core.intent.origin import ArgumentOrigin
+from jittrust.core.intent.disposition import disposition
+from jittrust.core.intent.goal import read_goal
+from jittrust.core.intent.judge import JudgeSaid, nearest_clause
+from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
+from jittrust.core.intent.words import one_line
 from jittrust.core.mission.mission import Mission
 from jittrust.core.model import Evaluation, IntentFactors, Json, Reading, Verdict
 from jittrust.core.response.stop import Stop
+from jittrust.core.secret import without_secrets
 from jittrust.core.units import Instant
 from jittrust.ports.commit import RecordBody
 from jittrust.ports.decision_point import Outcome
+
+INTENT_LINK_VERSION = 2
+"""Version of what `intent_link` records; records without one are older and say less."""
+# Roles whose values a person recognises by how they begin; contents, commands and credentials are not among them.
+_RECOGNISED = frozenset({ArgumentRole.TARGET, ArgumentRole.SELECTOR, ArgumentRole.AMOUNT})
+_BEGINNING = 4
+_LONGEST_WORDS = 200
+_LONGEST_PATH = 200
 
 
 def milliseconds(at: Instant) -> int:
@@ -37,12 +51,13 @@ def use_record(
     shown: Shown,
     origins: tuple[ArgumentOrigin, ...] | None,
     *,
+    intent: Mapping[str, Json],
     policy: Mapping[str, Json],
     forwarded: bool,
     observed: bool,
     at: Instant,
 ) -> RecordBody:
-    """One judged call, let out or not."""
+    """One judged call, let out or not. `intent`: what else was known of it, see `intent_link`; `policy`: likewise, `told.policy_link`."""
     return {
         "kind": "use" if forwarded else "refusal",
         "at": milliseconds(at),
@@ -59,6 +74,7 @@ def use_record(
             "unknown": [] if verdict.wis is None else list(verdict.wis.unknown),
             "drift": None if verdict.drift is None else round(float(verdict.drift), 4),
             "origins": None if origins is None else [_origin(origin) for origin in origins[:32]],
+            **intent,
         },
         "policy": {
             "ruling": verdict.ruling,
@@ -223,8 +239,76 @@ def _reading(reading: Reading) -> Json:
 
 
 def _origin(origin: ArgumentOrigin) -> Json:
-    # Never the value: it may be a secret or somebody's data.
-    return {"path": origin.path, "role": origin.role, "origin": origin.origin, "source": origin.source}
+    # Never the value: it may be a secret or somebody's data. How it begins is enough for the person to know which one is meant.
+    known = origin.role in _RECOGNISED or "#" in origin.path
+    begins = {"begins": _beginning(origin.shown)} if known and origin.shown else {}
+    return {
+        "path": origin.path[:_LONGEST_PATH],
+        "role": origin.role,
+        "origin": origin.origin,
+        "source": origin.source,
+        **begins,
+    }
+
+
+def _beginning(shown: str) -> str:
+    """The first few characters of a value, never more than half of it."""
+    kept = min(_BEGINNING, len(shown) // 2)
+    return f"{shown[:kept]}…" if kept else "…"
+
+
+def intent_link(ask: Evaluation, facts: Facts, judgement: Judgement, said: JudgeSaid | None) -> Mapping[str, Json]:
+    """What a person needs to understand a verdict later, in words that are cut and hold no secret; empty for what is no act.
+
+    `said`: what the optional judge said; None = it was not asked.
+    """
+    reading, tool, mission, verdict = facts.reading, facts.tool, facts.mission, judgement.verdict
+    if reading is None or tool is None or mission is None:
+        return {}
+    goal, found = read_goal(mission.goal), facts.attribution
+    number, words = nearest_clause(mission.goal, tool, reading, ask.arguments)
+    flow, worst = facts.flow, max(facts.findings, key=lambda one: one.value, default=None)
+    stands = disposition(goal, reading, ask.arguments, facts.origins or (), found, judgement.entry)
+    return {
+        "version": INTENT_LINK_VERSION,
+        "disposition": stands,
+        "misaligned": None if verdict.misaligned is None else _reading(verdict.misaligned),
+        "clause": {"number": number, "words": _cut(words)} if number else None,
+        "sentence": {"source": found.source, "words": _cut(found.sentence), "ordered": found.ordered}
+        if found is not None and found.sentence
+        else None,
+        "finding": None
+        if worst is None
+        else {
+            "source": worst.source,
+            "value": round(float(worst.value), 4),
+            "signals": list[Json](worst.signals[:8]),
+            "quote": _cut(worst.quote),
+        },
+        "flow": None
+        if flow is None
+        else {"untrusted": flow.untrusted, "private": flow.private, "outward": _cut(flow.outward)},
+        "cascade": None if facts.cascade is None else _reading(facts.cascade),
+        "dialogue": None if facts.dialogue is None else _reading(facts.dialogue),
+        "judge": None if said is None else _judged(said),
+    }
+
+
+def _judged(said: JudgeSaid) -> Json:
+    answer = said.answer
+    told: dict[str, Json] = {"model": said.model, "milliseconds": round(said.seconds * 1000), "kept": said.kept}
+    if answer is None:
+        return {**told, "no_answer": said.why}
+    return {
+        **told,
+        "relation": answer.relation,
+        "clause": answer.clause,
+        "confidence": round(float(answer.confidence), 4),
+    }
+
+
+def _cut(text: str) -> str:
+    return one_line(without_secrets(text), _LONGEST_WORDS)
 
 
 def _entry(entry: AuthorityEntry) -> Json:

@@ -21,8 +21,9 @@ from typing import Final
 from jittrust.core.authority.map import AuthorityMap
 from jittrust.core.errors import BadInputError
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
+from jittrust.core.intent.reading import ActionReading
 from jittrust.core.intent.roles import leaves
-from jittrust.core.intent.words import LiteralKind, fold, literals
+from jittrust.core.intent.words import LiteralKind, concepts, content_stems, fold, literals, name_words, words
 from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Json, Reason, Ruling, Tool, Verdict
 from jittrust.core.secret import without_secrets
@@ -217,6 +218,8 @@ _ORIGINS: Final[Mapping[Origin, str]] = {
     Origin.TRIVIAL: "no origin that matters",
 }
 _KIND_READ: Final = 2_000
+_MOST_SAID: Final = 2_000
+_MOST_VALUES: Final = 64
 _DEEPEST_SCHEMA: Final = 8
 _MOST_NAMES: Final = 500
 
@@ -226,6 +229,29 @@ def goal_clauses(goal: Goal) -> Mapping[str, str]:
     """The person's words in order, sentence by sentence: number from 1 → words as they stand."""
     parts = (part.strip() for text in goal.texts for part in _SENTENCES.split(text))
     return {str(number): part for number, part in enumerate((part for part in parts if part), 1)}
+
+
+def nearest_clause(goal: Goal, tool: Tool, reading: ActionReading, arguments: Mapping[str, Json]) -> tuple[str, str]:
+    """The clause of the goal that says most of what the call says: its number and words; two empty texts where none says any of it."""
+    wanted = {reading.stem, *reading.objects, *content_stems(name_words(tool.name))}
+    room = _MOST_SAID
+    for _, value in islice(leaves(arguments), _MOST_VALUES):
+        if isinstance(value, str) and room > 0:
+            wanted.update(content_stems(words(fold(value[:room]))))
+            room -= len(value)
+    best, most = ("", ""), 0.0
+    for number, text in goal_clauses(goal).items():
+        stems, topics = _clause_words(text)
+        shared = len(wanted & stems) + len(reading.about & topics) / 2
+        if shared > most:
+            best, most = (number, text), shared
+    return best
+
+
+@lru_cache(maxsize=2_048)
+def _clause_words(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    roots = content_stems(words(fold(text)))
+    return frozenset(roots), concepts(roots)
 
 
 def question_of(
@@ -286,14 +312,14 @@ def _shown(value: Json, role: ArgumentRole, said: str) -> str:
     return f"{_kind(value)}, {_length(value)}"
 
 
-def _says(said: str, words: str) -> bool:
+def _says(said: str, plain: str) -> bool:
     """Whether the person said these words, as whole words."""
-    at = said.find(words)
+    at = said.find(plain)
     while at >= 0:
-        before, after = said[at - 1 : at], said[at + len(words) : at + len(words) + 1]
+        before, after = said[max(0, at - 1) : at], said[at + len(plain) : at + len(plain) + 1]
         if not before.isalnum() and not after.isalnum():
             return True
-        at = said.find(words, at + 1)
+        at = said.find(plain, at + 1)
     return False
 
 
