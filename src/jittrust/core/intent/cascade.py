@@ -1,12 +1,26 @@
-"""How far a cascade has moved from the words of the person at its root: hop by hop, agent to agent."""
+"""How far a cascade has moved from the words of the person at its root: hop by hop, agent to agent.
+
+What an agent tells the next one is a text of an agent: it is measured against the words of the person (never against the hop before it) and is never
+a goal itself. It can only add distance. Deterministic, linear in the message; the same message under the same goal is read once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+from jittrust.core.intent.goal import Clause, GoalReading, read_goal
+from jittrust.core.intent.text import read_text
+from jittrust.core.intent.words import REACHING, READING, VerbClass, fold, literals, name_words, one_line, stem, words
+from jittrust.core.mission.mission import Goal, GoalSource
 from jittrust.core.model import Reading, Reason
 from jittrust.core.units import Unit
+
+LONGEST_TASK = 2_000
+"""Longest message that hands a task on, in characters; a longer one is refused, never cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +29,23 @@ class CascadeRules:
 
     ask_from: float = 0.8  # distance from which a call with consequences goes to a person
     kept: float = 0.85  # share of the distance before a hop that no later hop can win back
+    off_goal_read: float = (
+        0.6  # most that a sub-goal without effect is off the goal: logical, but off the goal, is medium
+    )
+    off_goal_act: float = 1.0  # most that one with an effect is
+    near: float = 0.2  # distance of an act that belongs to one that the goal names, as paying belongs to booking
+    covered: float = 0.2  # how much less far an act is that the goal does not name, on what the goal does name
+    secret: float = 0.9  # distance of reading a secret that the goal does not name
+    unnamed: float = 0.5  # least distance of an act for an address or account that the person did not name
+    orders: float = (
+        0.8  # least distance of a message with signs that no honest task has: hidden text, “do not tell the user”
+    )
+    unread: float = 0.5  # distance of a message in which no act was found
+    delegated: float = (
+        0.7  # most distance of a message where the person pointed at content as the source of instructions
+    )
+    tolerated: float = 0.35  # distance of one hop that does not pile up
+    rate: float = 1.8  # how fast piled-up distance of several hops turns into distance of the whole
 
 
 CASCADE_RULES = CascadeRules()
@@ -29,30 +60,84 @@ class Hop:
         said: what it was asked to do, as far as it is known; empty = nothing was said.
         distance: 0..1, how far that lies from the person's own words; None = could not be measured.
         intent: code of the message (`A.delegate`, `A.ask` …).
+        quote: the sentence that lies farthest off, cut, for people.
     """
 
     agent: str
     said: str
     distance: float | None
     intent: str
+    quote: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReading:
+    """What an agent told another one, read against the person's words: `distance`, `intent` and `quote` as in `Hop`; `why` for people."""
+
+    distance: float | None
+    intent: str
+    quote: str = ""
+    why: str = ""
+
+
+def hop_of(goal: Goal, agent: str, said: str) -> Hop:
+    """The hop that handed `said` to `agent`, measured against the goal of the person at the root."""
+    read = read_task(goal, said)
+    return Hop(agent, said, read.distance, read.intent, read.quote)
+
+
+@lru_cache(maxsize=512)
+def read_task(goal: Goal, said: str, rules: CascadeRules = CASCADE_RULES) -> TaskReading:
+    """Classify a message from agent to agent and measure how far it lies from the person's words.
+
+    An act that the goal does not have is far (critical), reading for something that the goal does not name is medium, what the goal has is near. Signs
+    of hidden text or of orders against the person make it far, whatever it asks for. None: nothing was said, or there is no goal.
+    """
+    if not said.strip():
+        return TaskReading(None, "A.delegate")
+    plain = _TOOL_CALL.sub(lambda hit: " ".join(name_words(hit[1])), said)
+    wanted = read_goal(Goal((plain,), GoalSource.NONE))
+    intent = _intent(said, wanted)
+    if not goal.stated:
+        return TaskReading(None, intent)
+    own = read_goal(goal)
+    far, quote = -1.0, ""
+    for sentence, clause in _by_sentence(plain, wanted):
+        at = _clause_distance(clause, own, rules)
+        if at is not None and at > far:
+            far, quote = at, sentence
+    if far < 0.0:
+        far = min(rules.unread, 1.0 - _shared(wanted, own))
+    text = fold(goal.text)
+    strange = [one for one in literals(said, REACHING) if one.text not in text]
+    if strange and far < rules.unnamed and any(_acts(clause) for clause in wanted.clauses):
+        far, quote = rules.unnamed, strange[0].text
+    if own.delegates:
+        far = min(far, rules.delegated)
+    orders = _orders(said)
+    if orders and far < rules.orders:
+        far, quote = rules.orders, orders
+    return TaskReading(min(1.0, max(0.0, far)), intent, one_line(quote, _LONGEST_SHOWN))
 
 
 def cascade(hops: Sequence[Hop], rules: CascadeRules = CASCADE_RULES) -> Reading | None:
     """Distance 0..1 from the person's goal along the whole path, the root first; None where nobody handed anything on.
 
-    A hop that cannot be measured keeps the distance before it. Monotone: a hop that lies farther off never lowers the distance.
+    A hop that cannot be measured keeps the distance before it. Monotone: a hop that lies farther off never lowers the distance, and a child is never
+    nearer than `kept` of what lay before it. Distances above what is tolerated pile up, so that many small steps count like a large one.
     """
     if not hops:
         return None
-    far, where = 0.0, hops[0]
-    for hop in hops:
-        own = hop.distance if hop.distance is not None else far
-        if own > far:
-            where = hop
-        far = max(own, far * rules.kept)
-    why = f"Along {len(hops)} hops the task moved {far:.2f} off the person's words (0 = on them, 1 = wholly off), most at {where.agent}."
+    far, piled, own_most, where = 0.0, 0.0, -1.0, 0
+    for place, hop in enumerate(hops):
+        own = hop.distance if hop.distance is not None else 0.0
+        if own > own_most:
+            own_most, where = own, place
+        piled += max(0.0, own - rules.tolerated)
+        before = far if hop.distance is None else far * rules.kept
+        far = max(own, before, 1.0 - math.exp(-rules.rate * piled))
     known = sum(hop.distance is not None for hop in hops) / len(hops)
-    return Reading("cascade", Unit(far), Unit(known), "core.intent.cascade", why)
+    return Reading("cascade", Unit(min(1.0, far)), Unit(known), "core.intent.cascade", _why(hops, where, far))
 
 
 def doubt_of_cascade(found: Reading | None, rules: CascadeRules = CASCADE_RULES) -> Reason | None:
@@ -60,3 +145,195 @@ def doubt_of_cascade(found: Reading | None, rules: CascadeRules = CASCADE_RULES)
     if found is None or found.value is None or found.value < rules.ask_from:
         return None
     return Reason("cascade_drift", found.why, "Say it in the goal, or approve this one call: jittrust approve.")
+
+
+def _why(hops: Sequence[Hop], where: int, far: float) -> str:
+    hop = hops[where]
+    if hop.distance is None or hop.distance <= 0.0:
+        return f"Along {len(hops)} hops nothing was found that lies off the person's words; {far:.2f} of 1."
+    asked = f"was asked: “{hop.quote}”" if hop.quote else "was asked for something"
+    return (
+        f"Hop {where + 1} of {len(hops)}: {one_line(hop.agent, _LONGEST_NAME)} {asked}, which the person's words do not have "
+        f"({hop.distance:.2f} off them); along the way the task moved {far:.2f} off (0 = on them, 1 = wholly off)."
+    )
+
+
+# ---- distance of one clause -------------------------------------------------------------------------------------------------------------------
+
+_LONGEST_SHOWN, _LONGEST_NAME = 120, 80
+_SENTENCES = re.compile(r"[.!?;:]+(?=\s|$)|\n+")
+# "call the read_file tool" asks for what the tool does, not for a call by phone.
+_TOOL_CALL = re.compile(
+    r"\b(?:call|use|using|invoke|run|execute|trigger) (?:the |your )?(?:tool |function )?[`'\"]?([A-Za-z]{2,32}(?:_[A-Za-z0-9]{1,32}){1,6})[`'\"]?"
+    r"(?: (?:tool|function)\b)?",
+    re.IGNORECASE,
+)
+# Weight of an act off the goal. What is not here has no lasting effect, or one that is seldom more than a step on the way.
+_WEIGHT = {
+    **dict.fromkeys(
+        (
+            *(VerbClass.DELETE, VerbClass.SEND, VerbClass.PUBLISH, VerbClass.ORDER, VerbClass.PAY, VerbClass.REFUND, VerbClass.GRANT),
+            *(VerbClass.INVITE, VerbClass.REVOKE, VerbClass.INSTALL, VerbClass.SCAN, VerbClass.DEPLOY, VerbClass.DISABLE),
+            *(VerbClass.ESCALATE, VerbClass.APPROVE, VerbClass.SCHEDULE),
+        ),
+        1.0,
+    ),
+    # Their verbs are said of many things without an effect of their own: "run the search", "complete the list".
+    **dict.fromkeys((VerbClass.UPDATE, VerbClass.MOVE, VerbClass.RUN), 0.85),
+}  # fmt: skip
+# What belongs to an act that the goal names.
+_PARTS = {
+    VerbClass.ORDER: (VerbClass.PAY, VerbClass.CREATE, VerbClass.SCHEDULE),
+    VerbClass.SCHEDULE: (VerbClass.CREATE, VerbClass.INVITE, VerbClass.UPDATE),
+    VerbClass.CREATE: (VerbClass.ADD, VerbClass.UPDATE),
+    VerbClass.ADD: (VerbClass.CREATE, VerbClass.UPDATE),
+    VerbClass.UPDATE: (VerbClass.CREATE, VerbClass.ADD, VerbClass.MOVE),
+    VerbClass.PUBLISH: (VerbClass.CREATE, VerbClass.SEND),
+    VerbClass.INVITE: (VerbClass.SEND, VerbClass.ADD),
+    VerbClass.REFUND: (VerbClass.DELETE, VerbClass.UPDATE),
+    VerbClass.INSTALL: (VerbClass.RUN, VerbClass.DOWNLOAD),
+    VerbClass.DEPLOY: (VerbClass.RUN, VerbClass.CONFIGURE, VerbClass.INSTALL),
+    VerbClass.DELEGATE: (VerbClass.SEND,),
+}
+_VAGUE = frozenset({"person", "time", "change", "record"})
+# Words of every task, whatever it is for.
+_COURTESY = frozenset(
+    stem(word)
+    for word in "please help task agent user need want result use make sure step answer give back report return tell follow let know".split()
+)
+
+
+def _clause_distance(clause: Clause, goal: GoalReading, rules: CascadeRules) -> float | None:
+    """How far a clause lies off the goal; None = it asks for nothing."""
+    roots = {root for root, _ in clause.verbs}
+    nouns = clause.reach_stems - roots - _COURTESY
+    about = clause.reach_about - _VAGUE
+    found: list[float] = []
+    for root, kinds in clause.verbs:
+        if root in _COURTESY and not nouns:
+            continue
+        found.append(_act_distance(root, kinds, nouns, about, goal, rules))
+    return max(found, default=None)
+
+
+def _act_distance(
+    root: str,
+    kinds: tuple[VerbClass, ...],
+    nouns: frozenset[str],
+    about: frozenset[str],
+    goal: GoalReading,
+    rules: CascadeRules,
+) -> float:
+    whole = _cover(nouns, about, goal.stems, goal.about)
+    if kinds[0] in READING:
+        off = rules.off_goal_read * (1.0 - whole)
+        return max(off, rules.secret) if "secret" in about and "secret" not in goal.about else off
+    weight = _WEIGHT.get(kinds[0], rules.off_goal_read) * rules.off_goal_act
+    best = 1.0 - rules.covered * whole
+    for clause in goal.clauses:
+        if any(_same(root, kinds, one) for one in clause.forbidden):
+            if _cover(nouns, about, clause.reach_stems, clause.reach_about) > 0.0 or not nouns:
+                return 1.0
+            continue
+        cover = _cover(nouns, about, clause.reach_stems, clause.reach_about)
+        if any(_same(root, kinds, one) for one in clause.verbs) or (
+            cover > 0.0 and any(_may_be_same(kinds, one) for one in clause.verbs)
+        ):
+            best = min(best, rules.off_goal_read * (1.0 - cover))
+        elif any(kinds[0] in _PARTS.get(said[0], ()) for _, said in clause.verbs):
+            best = min(best, rules.near + 0.5 * rules.off_goal_read * (1.0 - cover))
+    return weight * best
+
+
+def _same(root: str, kinds: tuple[VerbClass, ...], other: tuple[str, tuple[VerbClass, ...]]) -> bool:
+    return root == other[0] or kinds[0] is other[1][0]
+
+
+def _may_be_same(kinds: tuple[VerbClass, ...], other: tuple[str, tuple[VerbClass, ...]]) -> bool:
+    """By what else a person may mean: “send” money is paying, where it is about money."""
+    return kinds[0] in other[1] or other[1][0] in kinds
+
+
+def _cover(nouns: frozenset[str], about: frozenset[str], stems: frozenset[str], topics: frozenset[str]) -> float:
+    """Share 0..1 of what is acted on that the words name, by word or by what the words may stand for; 1 where nothing is named."""
+    if not nouns:
+        return 1.0
+    return max(len(nouns & stems) / len(nouns), _BY_CONCEPT if about & topics else 0.0)
+
+
+_BY_CONCEPT = 0.6
+
+
+def _acts(clause: Clause) -> bool:
+    return any(kinds[0] in _WEIGHT for _, kinds in clause.verbs)
+
+
+def _shared(wanted: GoalReading, goal: GoalReading) -> float:
+    return len(wanted.stems & goal.stems) / len(wanted.stems) if wanted.stems else 0.0
+
+
+def _by_sentence(text: str, read: GoalReading) -> Iterator[tuple[str, Clause]]:
+    """Every clause of the reading with the sentence in which it stands."""
+    clauses = iter(read.clauses)
+    for sentence in _SENTENCES.split(text):
+        if sentence.strip():
+            for _ in read_goal(Goal((sentence,), GoalSource.NONE)).clauses:
+                clause = next(clauses, None)
+                if clause is not None:
+                    yield sentence, clause
+
+
+# ---- signs of orders --------------------------------------------------------------------------------------------------------------------------
+
+# Every task speaks to a model and tells it what to do; these signs no honest task has.
+_NEVER_WORK = frozenset(
+    ("override", "persona", "prompt_leak", "secrecy", "hidden", "encoded_order", "role_marker", "forged_tag", "carrying_picture", "send_secret")
+)  # fmt: skip
+
+
+@lru_cache(maxsize=512)
+def _orders(said: str) -> str:
+    """The place of a sign that no honest task has, for people; empty = there is none."""
+    for reason in read_text(said).injection.reasons:
+        if reason.code in _NEVER_WORK:
+            return reason.quote or reason.why
+    return ""
+
+
+# ---- what kind of message ---------------------------------------------------------------------------------------------------------------------
+
+_MORE_AUTHORITY = frozenset(
+    stem(word)
+    for word in "admin administrator root superuser privilege permission access scope authority credential".split()
+)
+_GETTING = frozenset(
+    {*map(stem, "get obtain request need want take gain acquire ask give raise elevate escalate extend widen".split())}
+)
+_AGENTS = frozenset(stem(word) for word in "agent subagent worker bot assistant".split())
+_STARTING = frozenset({VerbClass.CREATE, VerbClass.RUN, VerbClass.SPAWN, VerbClass.CONFIGURE})
+_REPORTS = frozenset("done finished completed result results report here found summary status i we".split())
+_QUESTION = frozenset(
+    "what which who whom whose when where why how is are was were can could do does did should would will has have".split()
+)
+
+
+def _intent(said: str, read: GoalReading) -> str:
+    """The code of a message: more authority, a new agent, a question, a result; else work handed on."""
+    first = next(iter(words(said[:200])), "")
+    acts = False
+    for clause in read.clauses:
+        kinds = {kinds[0] for _, kinds in clause.verbs}
+        if VerbClass.ESCALATE in kinds or (
+            clause.stems & _MORE_AUTHORITY and (clause.stems & _GETTING or VerbClass.GRANT in kinds)
+        ):
+            return "A.escalate_scope"
+        if VerbClass.SPAWN in kinds or (
+            kinds & _STARTING and clause.stems & _AGENTS and "new" in clause.stems | {first}
+        ):
+            return "A.spawn"
+        acts = acts or bool(kinds - READING - {VerbClass.ASK})
+    if not acts and first in _REPORTS:
+        return "A.report"
+    if not acts and (first in _QUESTION or said.rstrip().endswith("?")):
+        return "A.ask"
+    return "A.delegate"
