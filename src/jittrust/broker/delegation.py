@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from jittrust.core.authority.match import check_entry
 from jittrust.core.errors import BadInputError, GasExhaustedError, RefusedError
 from jittrust.core.grant.grant import Grant, PassBinding, Strictness
 from jittrust.core.grant.states import GrantState
+from jittrust.core.intent.cascade import LONGEST_TASK
 from jittrust.core.mission.mission import Mission
 from jittrust.core.mission.narrow import grant_widenings, map_widenings, require_narrower, uses_taken
 from jittrust.core.rules import GrantRules
@@ -22,13 +24,15 @@ MOST_ACTORS = 16
 """Most agents that may take a part of one grant."""
 _LONGEST_NAME = 512
 _MOST_USES = 2**53
+# No store and no ledger can hold them: half of a pair, and the end of a C text.
+_UNWRITABLE = re.compile("[\ud800-\udfff\x00]")
 
 
 def check_asked(asked: NewGrant | ChildGrant) -> None:
     """Refuse a request that means nothing, whatever it is a part of.
 
     Raises:
-        BadInputError: code `grant_key` (bound to two keys), `bad_number` (uses, lanes), `bad_name`, `bad_authority`, or as `check_entry`.
+        BadInputError: code `grant_key` (bound to two keys), `bad_number` (uses, lanes), `bad_name`, `bad_task`, `bad_authority`, or as `check_entry`.
     """
     if asked.jkt and asked.x5t:
         raise BadInputError("grant_key", "A grant is bound to a key or to a certificate, not to both.")
@@ -40,6 +44,8 @@ def check_asked(asked: NewGrant | ChildGrant) -> None:
             "bad_name",
             f"An agent's name has 1 to {_LONGEST_NAME} visible characters; may_act names at most {MOST_ACTORS}.",
         )
+    if isinstance(asked, ChildGrant) and not _task(asked.task):
+        raise BadInputError("bad_task", f"What an agent is asked to do has at most {LONGEST_TASK} characters of text.")
     if asked.authority is None:
         return
     if len(asked.authority.entries) > MOST_ENTRIES or len({one.id for one in asked.authority.entries}) != len(
@@ -128,6 +134,7 @@ def part_of_grant(
         uses_left=uses,
         uses_limit=uses,
         may_act=asked.may_act,
+        task=asked.task,
     )
     require_narrower(grant_widenings(parent, child, now))
     return child, taken
@@ -151,6 +158,10 @@ def _own_part(
 
 def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_USES
+
+
+def _task(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_TASK and _UNWRITABLE.search(value) is None
 
 
 def _name(value: object) -> bool:

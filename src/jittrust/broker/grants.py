@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from jittrust.broker.delegation import check_asked, part_of_grant, part_of_mission
 from jittrust.broker.identity.index import IdentityIndex, check_active
 from jittrust.broker.places import StatusPlaces
-from jittrust.broker.record import grant_record, pass_record
+from jittrust.broker.record import grant_record, hop_record, pass_record
 from jittrust.broker.responses import check_not_stopped
 from jittrust.broker.state import State
 from jittrust.core.authority.mask import mask_of
@@ -19,6 +20,7 @@ from jittrust.core.grant.grant import Grant, Lane, PassBinding, PassStanding, Sh
 from jittrust.core.grant.statement import claims_of
 from jittrust.core.grant.states import GrantState
 from jittrust.core.identity.identity import Identity
+from jittrust.core.intent.cascade import read_task
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.reading import goal_code
 from jittrust.core.mission.mission import Mission
@@ -224,11 +226,16 @@ class GrantBook:
 
     async def delegate(self, child: ChildGrant, shown: Shown | None) -> IssuedGrant:
         """See `Grants.delegate`."""
-        now = self._clock()
         check_asked(child)
         parent = self._state.grants.get(child.parent)
         if parent is None:
             raise NotFoundError("grant_unknown", f"There is no grant {child.parent}.", "jittrust grant list")
+        if child.task:
+            # An agent wrote it, so it is read away from the loop; what was read is remembered for the calls that follow.
+            goal = self._state.missions[parent.mission].goal
+            await asyncio.to_thread(read_task, goal, child.task, self._rules.cascade)
+            parent = self._state.grants[parent.id]
+        now = self._clock()
         spent: list[PutLane] = []
         lane: Lane | None = None
         if shown is not None:
@@ -251,8 +258,8 @@ class GrantBook:
         if known is None and spent and spent[0].lane.seq == spent[0].after:
             raise PassSupersededError("pass_stale", "That pass bought something else.", "Show the newest pass.")
         if known is not None:
-            same = (known.parent, known.jkt, known.x5t, known.agent, known.server)
-            if same != (parent.id, child.jkt, child.x5t, child.agent, child.server or parent.server):
+            same = (known.parent, known.jkt, known.x5t, known.agent, known.server, known.task)
+            if same != (parent.id, child.jkt, child.x5t, child.agent, child.server or parent.server, child.task):
                 raise _reused()
             issued = await self._again(known, now, parent.agent, spent)
         else:
@@ -267,6 +274,7 @@ class GrantBook:
                 "path": list(grant.path),
                 "uses": grant.uses_limit,
                 "asked_by": "parent" if shown is not None else "child",
+                "hop": hop_record(grant, read_task(mission.goal, grant.task, self._rules.cascade)),
             }
             await self._state.change([*spent, OpenGrant(grant, first, taken)], [record])
         if lane is None or parent.binding is not PassBinding.DPOP:

@@ -10,6 +10,7 @@ from jittrust.core.authority.map import AuthorityEntry
 from jittrust.core.authority.pin import ToolPin
 from jittrust.core.decide import Facts, Judgement
 from jittrust.core.grant.grant import Grant, Lane, Shown
+from jittrust.core.intent.cascade import TaskReading
 from jittrust.core.intent.disposition import disposition
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.judge import JudgeSaid, nearest_clause
@@ -166,6 +167,17 @@ def grant_record(grant: Grant, what: str, at: Instant, why: str = "", by: str = 
 
 
 def pass_record(what: str, ask: Evaluation, shown: Shown, lane: int, seq: int, why: str, at: Instant) -> RecordBody:
+def hop_record(grant: Grant, read: TaskReading) -> Json:
+    """What an agent told the next one when it handed a grant on, and how far that lies from the person's words. Kept like a goal, and never one."""
+    return {
+        "number": len(grant.path),
+        "said": grant.task,
+        "digest": digest_of(grant.task) if grant.task else None,
+        "code": read.intent,
+        "distance": None if read.distance is None else round(read.distance, 4),
+    }
+
+
     """A challenge, a re-send, a lost race or a reuse."""
     return {
         "kind": "pass",

@@ -43,7 +43,8 @@ class ChildGrant:
     """A part of a grant for another agent. Everything but the agent's own key must be inside the parent's.
 
     `parent`: grant id. `server` empty = the parent's. `gas`, `uses`, `ttl` None = as much as the parent has, gas: half of it. `authority` None = the
-    parent's. `request`: idempotency key, as in `NewGrant`.
+    parent's. `request`: idempotency key, as in `NewGrant`. `task`: what the child's agent is asked to do, at most 2,000 characters; it is measured
+    against the person's goal and is no part of it. Empty = nothing was said.
     """
 
     parent: str
@@ -59,6 +60,7 @@ class ChildGrant:
     may_act: tuple[str, ...] = ()
     client: str = ""
     request: str = ""
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Grants(Protocol):
             RefusedError: code `not_narrower`, `may_not_act`, `depth_exhausted`, `mission_not_active`, `identity_not_active`, `grant_not_active`,
                 `stopped`, `narrowing_forbids` (a narrowed token was shown), `invalid_token` (it is not the parent's), `request_reused`.
             GasExhaustedError: code `gas_exhausted`, `uses_exhausted`: the parent has not so much left.
-            BadInputError: what is asked for means nothing (`grant_key`, `bad_number`, `bad_name`, `bad_authority`).
+            BadInputError: what is asked for means nothing (`grant_key`, `bad_number`, `bad_name`, `bad_authority`, `bad_task`).
             PassSupersededError: the pass shown is not live.
             NotFoundError: code `grant_unknown`.
         """

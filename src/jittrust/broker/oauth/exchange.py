@@ -198,6 +198,7 @@ class ExchangeBook:
             authority=wishes.authority(within) if within is not None else None,
             may_act=wishes.may_act,
             client=client,
+            task=parameters.get("task", ""),
         )
 
     def _within(self, parent: Grant) -> AuthorityMap | None:

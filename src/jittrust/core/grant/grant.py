@@ -55,6 +55,8 @@ class Grant:
         uses_left, uses_limit: calls that may still go out; None = not limited by number.
         may_act: agents that may take a part of this grant by showing its token and their own credential (RFC 8693 §4.4).
         status: its place in the Token Status List; -1 = in none.
+        task: what its agent was asked to do, in the words of the agent that handed it on: a text of an agent, never a goal of a person. Empty for
+            a root, and where nothing was said.
     """
 
     id: str
@@ -80,6 +82,7 @@ class Grant:
     uses_limit: int | None = None
     may_act: tuple[str, ...] = ()
     status: int = -1
+    task: str = ""
 
     @property
     def shared(self) -> bool:

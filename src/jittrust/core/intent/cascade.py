@@ -80,9 +80,9 @@ class TaskReading:
     why: str = ""
 
 
-def hop_of(goal: Goal, agent: str, said: str) -> Hop:
+def hop_of(goal: Goal, agent: str, said: str, rules: CascadeRules = CASCADE_RULES) -> Hop:
     """The hop that handed `said` to `agent`, measured against the goal of the person at the root."""
-    read = read_task(goal, said)
+    read = read_task(goal, said, rules)
     return Hop(agent, said, read.distance, read.intent, read.quote)
 
 
