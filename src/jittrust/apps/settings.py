@@ -22,7 +22,9 @@ from jittrust.core.model import Json
 
 PREFIX: Final = "JITTRUST_"
 # Variables of ours that are no settings. Any other variable with the prefix must name a setting.
-RESERVED: Final = frozenset({"JITTRUST_DEBUG", "JITTRUST_TOKEN", "JITTRUST_HOOK_TOKEN", "JITTRUST_JOIN_TOKEN"})
+RESERVED: Final = frozenset(
+    {"JITTRUST_DEBUG", "JITTRUST_TOKEN", "JITTRUST_HOOK_TOKEN", "JITTRUST_JOIN_TOKEN", "JITTRUST_JUDGE_KEY"}
+)
 SCHEMA_URL: Final = "https://json-schema.org/draft/2020-12/schema"
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _SERVER_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -262,6 +264,18 @@ class ApprovalSettings(_Section):
     )
 
 
+class IntentSettings(_Section):
+    """The judgement of a call."""
+
+    judge: str = Field(
+        default="",
+        pattern=r"^([^\s]{1,200}@https?://[^\s@?#]{1,500})?$",
+        description="A language model that is asked about calls which stay grey, `MODEL@BASE_URL` of any endpoint that speaks OpenAI's chat"
+        " completions, such as `llama3.1@http://127.0.0.1:11434/v1`; its key is JITTRUST_JUDGE_KEY. It can only have a person asked."
+        " Empty: nobody is asked.",
+    )
+
+
 class StoreSettings(_Section):
     """The store and the broker that owns it."""
 
@@ -304,6 +318,7 @@ class Settings(_Section):
     mission: MissionSettings = Field(default_factory=MissionSettings, description="What a mission gets.")
     grant: GrantSettings = Field(default_factory=GrantSettings, description="What a grant gets.")
     approval: ApprovalSettings = Field(default_factory=ApprovalSettings, description="Questions to a person.")
+    intent: IntentSettings = Field(default_factory=IntentSettings, description="The judgement of a call.")
     store: StoreSettings = Field(default_factory=StoreSettings, description="Durability and the broker's life.")
     servers: dict[Annotated[str, Field(pattern=_SERVER_NAME)], ServerSettings] = Field(
         default_factory=dict,
@@ -411,6 +426,7 @@ def setting_fields() -> Iterator[tuple[tuple[str, ...], object]]:
         "mission": MissionSettings,
         "grant": GrantSettings,
         "approval": ApprovalSettings,
+        "intent": IntentSettings,
         "store": StoreSettings,
     }
     for name, described in Settings.model_fields.items():

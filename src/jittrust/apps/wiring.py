@@ -26,10 +26,11 @@ from jittrust.adapters.files.models import shipped_model
 from jittrust.adapters.files.pin import PinFile
 from jittrust.adapters.https.bundle_source import HttpsBundleSource
 from jittrust.adapters.https.client_documents import HttpsClientDocuments
-from jittrust.adapters.https.token_keys import HttpsTokenKeys
+from jittrust.adapters.https.token_keys import HttpsTokenKeys, is_refused
 from jittrust.adapters.localca.certificate_authority import LocalCertificateAuthority
 from jittrust.adapters.memory.key_store import MemoryKeyStore
 from jittrust.adapters.oidc.identity_provider import OidcProvider
+from jittrust.adapters.openai.judge import OpenAiJudge, judge_named
 from jittrust.adapters.pkcs11.key_store import Pkcs11KeyStore
 from jittrust.adapters.proc.process_attestor import ProcAttestor
 from jittrust.adapters.sqlite.commit import SqliteCommit
@@ -49,6 +50,7 @@ from jittrust.core.secret import Secret
 from jittrust.core.units import Instant
 from jittrust.ports.attenuation import Attenuation
 from jittrust.ports.driving import Driving, InProcess
+from jittrust.ports.judge import Judge
 from jittrust.ports.key_store import KeyStore
 
 if TYPE_CHECKING:
@@ -110,6 +112,19 @@ def rules_of(settings: Settings | None) -> Rules:
         mission_minutes=settings.mission.minutes,
     )
     return replace(rules, grants=grants)
+
+
+def judge_of(settings: Settings | None, environ: Mapping[str, str]) -> Judge | None:
+    """Who is asked about grey calls; None = nobody.
+
+    Raises:
+        BadInputError: code `judge_bad`, `judge_missing`.
+    """
+    if settings is None or not settings.intent.judge:
+        return None
+    model, base_url = judge_named(settings.intent.judge)
+    key = environ.get("JITTRUST_JUDGE_KEY", "")
+    return OpenAiJudge(model, base_url, Secret(key.encode()) if key else None, lambda address: not is_refused(address))
 
 
 def deadline_of(settings: Settings | None) -> float:
@@ -278,6 +293,7 @@ async def open_broker(
                 identity=identity,
                 oauth=oauth,
                 observe=observe,
+                judge=judge_of(settings, os.environ),
             )
             async with _tended(broker):
                 yield Wired(

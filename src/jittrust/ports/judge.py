@@ -22,6 +22,7 @@ class Judge(Protocol):
         question leaves no connection behind.
 
         Raises:
-            UnavailableError: code `judge_unreachable`: no answer that could be read; the message never holds the question, the answer or a key.
+            UnavailableError: code `judge_unreachable`: no answer came; the message never holds the question, the answer or a key.
+            BadInputError: code `judge_answer_bad`: what came is no answer of a model.
         """
         ...

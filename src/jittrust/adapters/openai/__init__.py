@@ -1,0 +1,1 @@
+"""Adapter on the `openai` client: any endpoint that speaks OpenAI's chat completions."""
