@@ -17,8 +17,8 @@ from jittrust.core.errors import JitError
 from jittrust.core.grant.grant import Grant, PassBinding, Presentation
 from jittrust.core.history import History
 from jittrust.core.intent.attribution import Attribution
-from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.cascade import CascadeRules, Hop, cascade, hop_of
+from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.judge import JudgeSaid
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
 from jittrust.core.intent.reading import ActionReading, classify
@@ -147,6 +147,7 @@ class Gather:
             roles=roles,
             attribution=attribution,
             findings=tuple(memory.findings),
+            cascade=cascade(_hops(mission, grant, path, self._rules.cascade), self._rules.cascade),
             judged=said.answer if said is not None else None,
             novelty=novelty_of(
                 sum(key not in memory.targets for key in keys), len(keys), len(memory.targets), self._rules.price
@@ -161,7 +162,6 @@ class Gather:
 
     def _narrowed(self, token: str, ask: Evaluation, server: str, name: str, now: Instant) -> str:
         """Which condition of a narrowed token the call fails; empty: none."""
-            cascade=cascade(_hops(mission, grant, path, self._rules.cascade), self._rules.cascade),
         if self._attenuation is None:
             return "this broker reads no such tokens"
         told = {f"arg:{key}": value for key, value in ask.arguments.items() if isinstance(value, str)}
@@ -239,6 +239,16 @@ class Gather:
             return None
 
 
+def _hops(mission: Mission, grant: Grant, path: tuple[Grant | None, ...], rules: CascadeRules) -> list[Hop]:
+    """What each agent of the path was told by the one before it; a grant that is not known any more says nothing."""
+    if not path:
+        return []
+    return [
+        Hop("", "", None, "A.delegate") if one is None else hop_of(mission.goal, one.agent, one.task, rules)
+        for one in (*path[1:], grant)
+    ]
+
+
 def agent_of(ask: Evaluation, grant: Grant) -> str:
     """Whose call it is: the grant's agent; behind the grant that a mission's own enforcement points share, who they say it is."""
     return ask.subject.id if grant.shared else grant.agent
@@ -253,16 +263,6 @@ class AskedFacts(Mapping[str, Fact]):
         """`told`: the facts by name, or how to make them; of `arguments` those that a rule may compare become `arg_NAME`."""
         self._told = told
         self._arguments = arguments
-def _hops(mission: Mission, grant: Grant, path: tuple[Grant | None, ...], rules: CascadeRules) -> list[Hop]:
-    """What each agent of the path was told by the one before it; a grant that is not known any more says nothing."""
-    if not path:
-        return []
-    return [
-        Hop("", "", None, "A.delegate") if one is None else hop_of(mission.goal, one.agent, one.task, rules)
-        for one in (*path[1:], grant)
-    ]
-
-
 
     def __getitem__(self, name: str) -> Fact:
         """The fact; KeyError where there is none."""

@@ -166,7 +166,6 @@ def grant_record(grant: Grant, what: str, at: Instant, why: str = "", by: str = 
     }
 
 
-def pass_record(what: str, ask: Evaluation, shown: Shown, lane: int, seq: int, why: str, at: Instant) -> RecordBody:
 def hop_record(grant: Grant, read: TaskReading) -> Json:
     """What an agent told the next one when it handed a grant on, and how far that lies from the person's words. Kept like a goal, and never one."""
     return {
@@ -178,6 +177,7 @@ def hop_record(grant: Grant, read: TaskReading) -> Json:
     }
 
 
+def pass_record(what: str, ask: Evaluation, shown: Shown, lane: int, seq: int, why: str, at: Instant) -> RecordBody:
     """A challenge, a re-send, a lost race or a reuse."""
     return {
         "kind": "pass",
