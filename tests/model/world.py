@@ -31,6 +31,7 @@ from jittrust.ports.attenuation import Attenuation
 from jittrust.ports.commit import Commit, PutMission, PutStanding
 from jittrust.ports.decision_point import Decision, Learned, Outcome, Settled
 from jittrust.ports.grants import IssuedGrant, NewGrant
+from jittrust.ports.judge import Judge
 from jittrust.ports.ledger_reader import LedgerReader
 from jittrust.ports.missions import MissionChange, NewMission
 from jittrust.ports.registry import Attachment
@@ -106,6 +107,7 @@ class World:
     pin: MemoryPin = field(default_factory=lambda: MemoryPin(PIN))
     attached: str = ""
     attenuation: Attenuation | None = None
+    judge: Judge | None = None
     broker: Broker = field(init=False)
 
     async def open(self) -> World:
@@ -139,6 +141,7 @@ class World:
             issuer="urn:test",
             identity=identity,
             oauth=oauth,
+            judge=self.judge,
         )
         return self
 

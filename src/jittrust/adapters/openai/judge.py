@@ -23,7 +23,7 @@ from jittrust.core.secret import Secret
 from jittrust.core.strict_json import parse_object
 
 if TYPE_CHECKING:
-    from httpx2 import AsyncBaseTransport, Request, Response
+    from httpx2 import AsyncBaseTransport
     from openai import AsyncOpenAI
 
 MAX_ENVELOPE: Final = 64 * 1024
@@ -158,7 +158,7 @@ def _client(base_url: str, transport: AsyncBaseTransport) -> AsyncOpenAI:
 
 def _guarded(key: Secret | None, may_ask: Callable[[str], bool], tls: ssl.SSLContext | None) -> AsyncBaseTransport:
     """The way out: see the module."""
-    from httpx2 import AsyncBaseTransport, AsyncByteStream, AsyncHTTPTransport, ConnectError, Limits, Response
+    from httpx2 import AsyncBaseTransport, AsyncByteStream, AsyncHTTPTransport, ConnectError, Limits, Request, Response
 
     class BoundedStream(AsyncByteStream):
         def __init__(self, inner: AsyncByteStream) -> None:
@@ -186,21 +186,21 @@ def _guarded(key: Secret | None, may_ask: Callable[[str], bool], tls: ssl.SSLCon
 
         async def handle_async_request(self, request: Request) -> Response:
             host, secure = request.url.host, request.url.scheme == "https"
-            for name in [name for name in request.headers if name.lower() not in _KEPT_HEADERS]:
-                del request.headers[name]
-            request.headers["accept-encoding"] = "identity"
-            request.headers["user-agent"] = "jittrust"
+            # A request of our own: the client reads its own once more, and must not see the key.
+            headers = {name: value for name, value in request.headers.items() if name.lower() in _KEPT_HEADERS}
+            headers |= {"accept-encoding": "identity", "user-agent": "jittrust"}
             if key is not None:
-                request.headers["authorization"] = f"Bearer {key.reveal().decode('ascii')}"
-            request.extensions = {**request.extensions, "sni_hostname": host}
-            url = request.url
-            addresses = await _resolved(host, url.port or (443 if secure else 80))
+                headers["authorization"] = f"Bearer {key.reveal().decode('ascii')}"
+            extensions = {**request.extensions, "sni_hostname": host}
+            body = await request.aread()
+            addresses = await _resolved(host, request.url.port or (443 if secure else 80))
             if not all(may_ask(one) if secure else ipaddress.ip_address(one).is_loopback for one in addresses):
                 raise OSError("the name leads to an address that is not asked")
             for address in addresses[:_ADDRESSES]:
-                request.url = url.copy_with(host=address)
+                url = request.url.copy_with(host=address)
+                own = Request(request.method, url, headers=headers, content=body, extensions=extensions)
                 try:
-                    answer = await self._inner.handle_async_request(request)
+                    answer = await self._inner.handle_async_request(own)
                 except ConnectError:
                     continue
                 return await _checked(answer)
