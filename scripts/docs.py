@@ -21,6 +21,7 @@ from jittrust.apps.cli import reference
 from jittrust.apps.settings import json_schema, overrides, setting_fields
 from jittrust.core.approval import APPROVAL_MOVES
 from jittrust.core.grant.states import GRANT_MOVES
+from jittrust.core.intent.note import NOTE_SCHEMA
 from jittrust.core.intent.taxonomy import taxonomy_page
 from jittrust.core.mission.states import MISSION_MOVES
 from jittrust.core.reasons import AGENT_NEXT, REASONS
@@ -207,6 +208,11 @@ def schema_page() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
 
+def note_schema_page() -> str:
+    """The JSON Schema of the note about a call's intent that goes to adjacent agents."""
+    return json.dumps(NOTE_SCHEMA, indent=2, ensure_ascii=False) + "\n"
+
+
 def first_sentence(node: ast.AST) -> str:
     """What a docstring says first."""
     text = ast.get_docstring(node) or "" if isinstance(node, ast.ClassDef | ast.Module) else ""
@@ -275,6 +281,7 @@ PAGES = {
     "docs/cli.md": reference.page,
     "docs/codes.md": codes_page,
     "docs/jittrust.schema.json": schema_page,
+    "docs/schemas/intent-note-1.json": note_schema_page,
     "docs/settings.md": settings_page,
     "docs/taxonomy.md": taxonomy_page,
 }

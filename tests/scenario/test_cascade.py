@@ -110,7 +110,7 @@ async def test_hidden_orders_in_a_task_count_as_far_off_whatever_it_asks_for() -
 async def test_every_hop_is_in_the_ledger_with_its_digest_code_and_distance() -> None:
     w, _, _ = await chain("Read plan.txt", "Delete all records of the customers", "")
 
-    hops = [record["hop"] for record in await w.records("grant") if record["what"] == "delegated"]
+    hops: list[Any] = [record["hop"] for record in await w.records("grant") if record["what"] == "delegated"]
 
     assert [hop["number"] for hop in hops] == [1, 2, 3]
     assert [hop["distance"] for hop in hops] == [0.0, 1.0, None]

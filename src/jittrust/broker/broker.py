@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -166,7 +167,16 @@ class Broker:
         searches = SearchBook(state, gather, rules, clock)
         driving = Driving(
             decisions=Evaluations(
-                state, gather, grants, rules, secrets.pass_key, clock, new_id, observe=observe, judge=judge
+                state,
+                gather,
+                grants,
+                rules,
+                secrets.pass_key,
+                clock,
+                new_id,
+                observe=observe,
+                judge=judge,
+                note_key=hmac.digest(identity.hash_key, b"notes to adjacent agents", "sha256"),
             ),
             missions=missions,
             grants=grants,

@@ -17,10 +17,11 @@ from jittrust.core.errors import JitError
 from jittrust.core.grant.grant import Grant, PassBinding, Presentation
 from jittrust.core.history import History
 from jittrust.core.intent.attribution import Attribution
-from jittrust.core.intent.cascade import CascadeRules, Hop, cascade, hop_of
+from jittrust.core.intent.cascade import CascadeRules, Hop, cascade, hop_of, noted
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.judge import JudgeSaid
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
+from jittrust.core.intent.note import IntentNote
 from jittrust.core.intent.reading import ActionReading, classify
 from jittrust.core.intent.roles import argument_roles, leaves
 from jittrust.core.mission.mission import GoalSource, Mission
@@ -147,7 +148,7 @@ class Gather:
             roles=roles,
             attribution=attribution,
             findings=tuple(memory.findings),
-            cascade=cascade(_hops(mission, grant, path, self._rules.cascade), self._rules.cascade),
+            cascade=cascade(_hops(mission, grant, path, ask.note, self._rules.cascade), self._rules.cascade),
             judged=said.answer if said is not None else None,
             novelty=novelty_of(
                 sum(key not in memory.targets for key in keys), len(keys), len(memory.targets), self._rules.price
@@ -239,14 +240,20 @@ class Gather:
             return None
 
 
-def _hops(mission: Mission, grant: Grant, path: tuple[Grant | None, ...], rules: CascadeRules) -> list[Hop]:
-    """What each agent of the path was told by the one before it; a grant that is not known any more says nothing."""
-    if not path:
-        return []
-    return [
-        Hop("", "", None, "A.delegate") if one is None else hop_of(mission.goal, one.agent, one.task, rules)
-        for one in (*path[1:], grant)
-    ]
+def _hops(
+    mission: Mission, grant: Grant, path: tuple[Grant | None, ...], note: IntentNote | None, rules: CascadeRules
+) -> list[Hop]:
+    """What each agent of the path was told by the one before it; a grant that is not known any more says nothing.
+
+    What the caller's own gateway says of the way before comes first: it is a stranger's claim and can only add distance.
+    """
+    found = [] if note is None else [noted(note, rules)]
+    if path:
+        found += [
+            Hop("", "", None, "A.delegate") if one is None else hop_of(mission.goal, one.agent, one.task, rules)
+            for one in (*path[1:], grant)
+        ]
+    return found
 
 
 def agent_of(ask: Evaluation, grant: Grant) -> str:

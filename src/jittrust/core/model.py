@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from jittrust.core.intent.note import IntentNote
 from jittrust.core.units import Gas, Score, Seconds, Unit
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -92,6 +93,7 @@ class Evaluation:
         arguments: parsed copy of the arguments; the bytes that are forwarded are the ones `digest` covers.
         digest: 64 hex digits, SHA-256 over method, target and the exact bytes of the arguments (see `pep.mcp.translate`).
         text: the arguments as they are shown to people (cut, redacted by the enforcement point).
+        note: what the caller's own gateway says about the intent behind the call; a claim that can only add distance. None = nothing.
     """
 
     id: str
@@ -101,6 +103,7 @@ class Evaluation:
     arguments: Mapping[str, Json]
     digest: str
     text: str = ""
+    note: IntentNote | None = None
 
 
 class Ruling(StrEnum):

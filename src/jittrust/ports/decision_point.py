@@ -8,6 +8,7 @@ from typing import Protocol
 
 from jittrust.core.approval import Approval
 from jittrust.core.grant.grant import Shown
+from jittrust.core.intent.note import IntentNote
 from jittrust.core.model import Evaluation, Json, Response, Verdict
 from jittrust.core.units import Gas, Seconds
 
@@ -64,6 +65,7 @@ class Decision:
         answer: stored bytes, with RESEND.
         retry_after: whole seconds, with BUSY.
         observed: the verdict was recorded and not enforced.
+        note: what agents next to this one may be told of the intent behind the call, with FORWARD; None = nothing.
     """
 
     passage: Passage
@@ -78,6 +80,7 @@ class Decision:
     observed: bool = False
     mission: str = ""
     generation: int = 0
+    note: IntentNote | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from jittrust.core.intent.goal import Clause, GoalReading, read_goal
+from jittrust.core.intent.note import IntentNote
 from jittrust.core.intent.text import read_text
 from jittrust.core.intent.words import REACHING, READING, VerbClass, fold, literals, name_words, one_line, stem, words
 from jittrust.core.mission.mission import Goal, GoalSource
@@ -84,6 +85,12 @@ def hop_of(goal: Goal, agent: str, said: str, rules: CascadeRules = CASCADE_RULE
     """The hop that handed `said` to `agent`, measured against the goal of the person at the root."""
     read = read_task(goal, said, rules)
     return Hop(agent, said, read.distance, read.intent, read.quote)
+
+
+def noted(note: IntentNote, rules: CascadeRules = CASCADE_RULES) -> Hop:
+    """What a note claims of the way before it, as a hop. A distance that it does not tell, or a note that cannot be read, is no good sign."""
+    who = f"the caller, by its own note of hop {note.hop}," if note.v else "the caller, by a note that cannot be read,"
+    return Hop(who, "", rules.unread if note.distance is None else note.distance, note.code or "A.delegate")
 
 
 @lru_cache(maxsize=512)

@@ -424,7 +424,7 @@ class Gate:
             return Handled(reply, decision, next_pass=learned.next_pass)
         try:
             async with self._leased(decision):
-                answer = await forward(message.raw)
+                answer = await forward(translate.with_note(message, decision.note))
         except asyncio.CancelledError:
             self._start(self._settle_quietly(decision, Outcome(Settled.IN_DOUBT, detail="cancelled by the client")))
             raise

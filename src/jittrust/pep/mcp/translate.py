@@ -19,6 +19,7 @@ from enum import StrEnum
 
 from jittrust.core import strict_json
 from jittrust.core.errors import BadInputError
+from jittrust.core.intent.note import UNREADABLE_NOTE, IntentNote, note_json, read_note
 from jittrust.core.model import Action, Evaluation, Json, Resource, Subject, SubjectKind
 from jittrust.core.secret import hidden, without_secrets
 from jittrust.pep.mcp.jsonrpc import (
@@ -57,6 +58,8 @@ PROTOCOL = "protocol"
 """Resource type of messages that have no effect of their own."""
 IDEMPOTENCY = META + "idempotency-key"
 """`_meta` member under which a client may send its idempotency key."""
+INTENT_NOTE = META + "intent"
+"""`_meta` member of a `tools/call` that tells adjacent agents about its intent (docs/schemas/intent-note-1.json)."""
 TEXT_LIMIT = 600
 """Most characters of arguments shown to people."""
 _LONGEST_TARGET = 4096
@@ -176,7 +179,28 @@ def to_evaluation(
         arguments,
         digest,
         shown_arguments(arguments) if arguing else "",
+        _note(message) if method == "tools/call" else None,
     )
+
+
+def _note(message: Message) -> IntentNote | None:
+    """What the caller's gateway says of the call. A note that cannot be read is one that says nothing good."""
+    if INTENT_NOTE not in message.meta:
+        return None
+    try:
+        return read_note(message.meta[INTENT_NOTE])
+    except BadInputError:
+        return UNREADABLE_NOTE
+
+
+def with_note(message: Message, note: IntentNote | None) -> bytes:
+    """The bytes of a `tools/call` with our own note; what the caller said under that name does not go on. Every other value is as it came."""
+    if message.method != "tools/call" or (note is None and INTENT_NOTE not in message.meta):
+        return message.raw
+    told = None if note is None else dump(note_json(note))
+    if "_meta" in message.params:
+        return with_path(message.raw, ("params", "_meta"), {INTENT_NOTE: told})
+    return with_path(message.raw, ("params",), {"_meta": b"{" + dump(INTENT_NOTE) + b":" + (told or b"null") + b"}"})
 
 
 def is_access_request(message: Message) -> bool:
