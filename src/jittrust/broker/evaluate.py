@@ -30,9 +30,9 @@ from jittrust.core.grant.grant import Grant, Lane, PassBinding, PassStanding, Pr
 from jittrust.core.grant.states import GrantState
 from jittrust.core.intent.drift import TrailStep
 from jittrust.core.intent.judge import JudgeSaid
+from jittrust.core.intent.note import IntentNote, note_of
 from jittrust.core.intent.reading import ActionReading
 from jittrust.core.mission.mission import Mission
-from jittrust.core.intent.note import IntentNote, note_of
 from jittrust.core.mission.states import MISSION_MOVES, MissionState
 from jittrust.core.model import Evaluation, Ruling, Verdict
 from jittrust.core.response.ladder import RESPONSE_IN_FORCE
@@ -89,22 +89,22 @@ class Evaluations:
         *,
         observe: bool = False,
         judge: Judge | None = None,
+        note_key: bytes = b"",
     ) -> None:
         """Wire it up; nothing is read or written yet.
-        note_key: bytes = b"",
 
         `observe`: nothing is stopped anywhere (an operator's explicit choice). `judge`: who is asked about calls that stay grey; None = nobody.
+        `note_key`: secret for the digests in notes to adjacent agents; empty = no notes are written.
         """
         self._observe = observe
-        `note_key`: secret for the digests in notes to adjacent agents; empty = no notes are written.
         self._state = state
         self._gather = gather
         self._grants = grants
         self._rules = rules
         self._pass_key = pass_key
+        self._note_key = note_key
         self._clock = clock
         self._new_id = new_id
-        self._note_key = note_key
         self._turns = LaneTurns(state, rules.rotation, clock)
         self._leases = LeaseBook(state, clock)
         self._judge = JudgeDesk(judge, rules.judge, clock) if judge is not None else None
@@ -343,15 +343,9 @@ class Evaluations:
             observed=observed,
             mission=mission.id if mission else "",
             generation=mission.generation if mission else 0,
+            note=self._note(ask, grant, facts, verdict) if goes_out and ask.resource.type == "tool" else None,
         )
 
-    def _remember(
-        self,
-        ask: Evaluation,
-        grant: Grant,
-            note=self._note(ask, grant, facts, verdict) if goes_out and ask.resource.type == "tool" else None,
-        lane: Lane,
-        mission: Mission,
     def _note(self, ask: Evaluation, grant: Grant, facts: Facts, verdict: Verdict) -> IntentNote | None:
         """What agents next to this one may be told of the call: no words, no names, and only where somebody stated a goal."""
         mission, before = facts.mission, ask.note
@@ -362,6 +356,12 @@ class Evaluations:
         text, name = mission.goal.text, mission.id
         return note_of(self._note_key, name, text, grant.id, verdict.intent, hop, max(far, default=None))
 
+    def _remember(
+        self,
+        ask: Evaluation,
+        grant: Grant,
+        lane: Lane,
+        mission: Mission,
         facts: Facts,
         judgement: Judgement,
         step: Effects,

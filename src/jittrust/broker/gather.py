@@ -20,8 +20,8 @@ from jittrust.core.intent.attribution import Attribution
 from jittrust.core.intent.cascade import CascadeRules, Hop, cascade, hop_of, noted
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.judge import JudgeSaid
-from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
 from jittrust.core.intent.note import IntentNote
+from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
 from jittrust.core.intent.reading import ActionReading, classify
 from jittrust.core.intent.roles import argument_roles, leaves
 from jittrust.core.mission.mission import GoalSource, Mission
