@@ -7,6 +7,7 @@ Run: `python -m bench intent --json [--data DIR] [--suite NAME …] [--every N] 
 
 import argparse
 import asyncio
+import hashlib
 import json
 import math
 import re
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jittrust.adapters.cedar.policy import CedarPolicy
-from jittrust.apps.calibrate import FrictionBudget, fit, watch
+from jittrust.apps.calibrate import Friction, FrictionBudget, fit, friction, promised, watch
 from jittrust.apps.replay import recorded_sessions, replay_session, shipped_rules
 from jittrust.core.rules import Rules
 
@@ -26,6 +27,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "dev"
 THROUGH = frozenset({"allow", "modify"})
 ASKED = frozenset({"step_up", "defer"})
 Z = 1.959964
+LEAST_TASKS = 10
 _READS = re.compile(
     r"^(get|list|read|search|find|view|show|fetch|check|lookup|count|describe|query|calculate|compute|think|"
     r"compare|estimate|convert|retrieve|display|cart_total|ls|pwd|cat|grep|tail|head|diff|du|wc)(_|$|\d)"
@@ -135,13 +137,70 @@ def judge_with_baseline(path: Path, budget: FrictionBudget, every: int = 1) -> t
     limits: list[float] = []
     with asyncio.Runner() as runner:
         for left in dict.fromkeys(task.values()):
-            learned = fit([one for one in benign if task[one.session] != left], budget, rules.model).baseline
+            learned = fit([one for one in benign if task[one.name] != left], budget, rules.model).baseline
             limits.append(learned.threshold)
             with_it = replace(rules, baseline=learned)
             for one, told in taken:
                 if task[one.id] == left:
                     calls.extend(labelled(told, runner.run(replay_session(one, policy, with_it))))
     return calls, {"baselines": len(limits), "threshold_least": min(limits), "threshold_most": max(limits)}
+
+
+def promise(path: Path, budget: FrictionBudget, every: int = 1, splits: int = 4) -> dict[str, Any] | None:
+    """Friction that `calibrate` promises from half of the tasks, beside that of the other half, which it never saw; None with too few tasks.
+
+    Benign sessions only. The halves are drawn by a digest of the task, `splits` times, and each is learned from in turn; counts are summed.
+    """
+    rules = shipped_rules()
+    with path.open("rb") as source:
+        pairs = enumerate(zip(recorded_sessions(source, path.name), sessions(path), strict=True))
+        taken = [pair for number, pair in pairs if number % every == 0 and pair[1]["meta"]["attack"] is None]
+    task = {told["id"]: str(told["meta"]["task"]) for _, told in taken}
+    known = {one.id: one for one, _ in taken}
+    tasks = list(dict.fromkeys(task.values()))
+    if len(tasks) < LEAST_TASKS:
+        return None
+    missions = watch(known.values(), rules)
+    said, weighed, real, limits = [0.0, 0.0], [0, 0], Friction(0, 0, 0, 0), list[float]()
+    apart: list[dict[str, float]] = []
+    for turn in range(2 * splits):
+        drawn = sorted(tasks, key=lambda name: hashlib.sha256(f"{turn // 2}:{name}".encode()).digest())
+        middle = len(drawn) // 2
+        taught = frozenset(drawn[middle:] if turn % 2 else drawn[:middle])
+        half = [one for one in missions if task[one.name] in taught]
+        made = promised(fit(half, budget, rules.model), half, known, rules).baseline
+        part = friction(
+            [known[one.name] for one in missions if task[one.name] not in taught], replace(rules, baseline=made)
+        )
+        real = real.plus(part)
+        weighed[0] += part.calls
+        weighed[1] += part.missions
+        said[0] += made.calls_promised * part.calls
+        said[1] += made.missions_promised * part.missions
+        limits.append(made.threshold)
+        apart.append(
+            {
+                "calls": round(100 * (part.asked / max(1, part.calls) - made.calls_promised), 2),
+                "missions": round(100 * (part.touched / max(1, part.missions) - made.missions_promised), 2),
+            }
+        )
+    calls, whole = share(real.asked, real.calls), share(real.touched, real.missions)
+    said = [100 * part / max(1, of) for part, of in zip(said, weighed, strict=True)]
+    return {
+        "tasks": len(tasks),
+        "benign_sessions": len(missions),
+        "halves_learned_from": 2 * splits,
+        "calls_promised_pct": round(said[0], 2),
+        "calls_real": calls,
+        "missions_promised_pct": round(said[1], 2),
+        "missions_real": whole,
+        "points_apart": {
+            "calls": round((calls or {}).get("pct", 0.0) - said[0], 2),
+            "missions": round((whole or {}).get("pct", 0.0) - said[1], 2),
+        },
+        "points_apart_by_split": apart,
+        "thresholds": limits,
+    }
 
 
 def share(part: int, whole: int) -> dict[str, float | int] | None:
@@ -246,6 +305,12 @@ def main() -> int:
     parser.add_argument(
         "--baseline", action="store_true", help="learn what is usual from the benign sessions of other tasks"
     )
+    parser.add_argument(
+        "--promise",
+        action="store_true",
+        help="nothing but the friction promised from half of the tasks, and that of the other half",
+    )
+    parser.add_argument("--splits", type=int, default=4, help="how many halves --promise draws")
     parser.add_argument("--friction-calls", type=float, default=2.0, help="budget of the baseline, %% of calls")
     parser.add_argument("--friction-missions", type=float, default=5.0, help="budget of the baseline, %% of missions")
     parser.add_argument("--every", type=int, default=1, help="one session of so many")
@@ -256,6 +321,10 @@ def main() -> int:
     told: dict[str, Any] = {}
     every: list[float] = []
     for path in suites(args.data, args.suite):
+        if args.promise:
+            budget = FrictionBudget(args.friction_calls / 100, args.friction_missions / 100)
+            told[path.stem] = promise(path, budget, args.every, args.splits)
+            continue
         if args.baseline:
             budget = FrictionBudget(args.friction_calls / 100, args.friction_missions / 100)
             calls, how = judge_with_baseline(path, budget, args.every)

@@ -21,6 +21,8 @@ from jittrust.core.identity.entry import JoinToken, RegistrationEntry
 from jittrust.core.identity.federate import EndpointProfile, FederatedDomain
 from jittrust.core.identity.identity import Blueprint, Identity, IdentityState, Role
 from jittrust.core.identity.person import OneTimeLink, Passkey, SignIn
+from jittrust.core.intent.adoption import AdoptedBaseline
+from jittrust.core.mission.promotion import Promotion
 from jittrust.core.model import SubjectKind
 from jittrust.core.oauth.client import ClientMethod, ClientSource, OAuthClient
 from jittrust.core.oauth.renewal import Renewal
@@ -69,6 +71,8 @@ ONE_OF_EACH: tuple[Kept, ...] = (
     ),
     Renewal("n-1", "c", "a", PERSON, "m-1", "files", AT, jkt="j" * 43, seq=3, ended="over"),
     Stop("agent:a", StopScope.AGENT, "a", "why", "ada", AT, lifted=Instant(2000)),
+    AdoptedBaseline("usual", {"baseline": 2, "origins": [["a", "b", 1]]}, "d" * 64, "ada", "why", AT),
+    Promotion("coder", "ada", "why", AT),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 
 import pytest
@@ -15,9 +16,10 @@ from jittrust.core.intent.baseline import (
     BASELINE_RULES,
     NO_BASELINE,
     SeenCall,
-    conformal,
+    controlled,
     departs,
     from_json,
+    goal_key,
     learn,
     seen_call,
     surprise,
@@ -124,13 +126,63 @@ def test_surprise_lies_between_nought_and_one_and_the_unknown_surprises_most() -
 
 
 @pytest.mark.parametrize("n", [19, 40, 200])
-def test_no_more_scores_than_the_budget_allows_lie_above_the_conformal_threshold(n: int) -> None:
-    scores = [((7 * k) % n) / n for k in range(n)]
-    assert sum(score > conformal(scores, 0.05) for score in scores) <= 0.05 * n
+def test_no_more_goals_than_the_budget_allows_lie_above_the_threshold(n: int) -> None:
+    scores = [[((7 * k) % n) / n] for k in range(n)]
+    limit = controlled(scores, 0.05)
+    assert sum(score > limit for (score,) in scores) <= 0.05 * (n + 1) - 1
 
 
-def test_too_few_scores_promise_nothing() -> None:
-    assert conformal([0.1] * 5, 0.05) == 1.0
+def test_a_talkative_goal_has_no_more_say_than_a_short_one() -> None:
+    quiet, talkative = [[0.1]] * 38, [[0.9] * 500, [0.1] * 500]
+    assert controlled([*quiet, *talkative], 0.05) == 0.1
+
+
+def test_too_few_goals_promise_nothing() -> None:
+    assert controlled([[0.1] * 500] * 5, 0.05) == 1.0
+
+
+def test_the_promised_share_holds_for_goals_never_seen_when_they_are_alike() -> None:
+    drawn, budget, shares = random.Random(7), 0.05, []
+
+    def goal_scores() -> list[float]:
+        hard = drawn.random()
+        return [min(1.0, max(0.0, drawn.gauss(0.6 * hard, 0.1))) for _ in range(drawn.randint(1, 30))]
+
+    for _ in range(60):
+        limit = controlled([goal_scores() for _ in range(100)], budget)
+        new = [goal_scores() for _ in range(100)]
+        shares.append(sum(sum(s > limit for s in scores) / len(scores) for scores in new) / len(new))
+    real = sum(shares) / len(shares)
+    assert budget - 0.02 <= real <= budget + 0.003
+
+
+def test_a_promise_that_was_measured_on_little_is_not_broken_by_chance() -> None:
+    assert departs(20, 200, 0.05)
+    assert not departs(20, 200, 0.05, measured=40)
+    assert departs(60, 200, 0.05, measured=40)
+
+
+def test_goals_that_differ_in_numbers_and_case_only_are_one_goal() -> None:
+    assert goal_key("Pay invoice 17") == goal_key("pay  invoice 18!")
+    assert goal_key("Pay invoice 17") != goal_key("Send invoice 17")
+    assert goal_key("17") == "17"
+
+
+def test_what_was_not_seen_for_long_fades() -> None:
+    fresh, old = learn(missions(3)), learn(missions(3), weights={f"goal {n}": 0.3 for n in range(3)})
+    assert usual(fresh, PUSH)
+    assert not usual(old, PUSH)
+
+
+def test_a_payment_to_somebody_whom_a_text_named_teaches_nothing_however_often_it_was_recorded() -> None:
+    pay = Tool("bank", "send_money", "Sends money.", {"properties": {"to": {"type": "string"}}}, pin="p")
+    to = ArgumentOrigin("/to", ArgumentRole.TARGET, Origin.FREE_TEXT, "mail/read#1", "DE89")
+    made = learn((f"goal {n}", [seen_call(pay, (to,), ("t\x1fto\x1fab",), harm=0.8)]) for n in range(50))
+    assert not usual(made, pay)
+    assert not usual_origin(made, pay, to)
+    assert not made.values
+    said = replace(to, origin=Origin.GOAL)
+    assert usual(learn((f"g {n}", [seen_call(pay, (said,), (), harm=0.8)]) for n in range(2)), pay)
 
 
 def test_friction_above_the_promise_is_told_from_chance() -> None:

@@ -19,6 +19,7 @@ from jittrust.core.intent.drift import DriftRules
 from jittrust.core.intent.fields import FieldRules
 from jittrust.core.intent.goal import GoalRules
 from jittrust.core.intent.judge import JudgeRules
+from jittrust.core.intent.learning import LearningRules
 from jittrust.core.intent.misaligned import MisalignedModel
 from jittrust.core.intent.provenance import ProvenanceRules
 from jittrust.core.intent.reading import IntentRules
@@ -39,7 +40,7 @@ from jittrust.core.scoring.wis import Weights
 DOCS = Path(__file__).parents[2] / "docs"
 RULES = (
     AlignmentRules, AttributionRules, BaselineRules, CascadeRules, ContextRules, DecodingRules, DriftRules, FieldRules, GoalRules, GrantRules, InjectionRules,
-    IntentRules, JudgeRules, LadderRules, PriceRules, ProposalRules,
+    IntentRules, JudgeRules, LadderRules, LearningRules, PriceRules, ProposalRules,
     ProvenanceRules, ReadingBounds, RiskRules, RoleRules, RotationRules, Rules, TextRules, TrustRules, Weights,
 )  # fmt: skip
 LEARNED = (Baseline, MisalignedModel)

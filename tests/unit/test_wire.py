@@ -15,7 +15,9 @@ from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, EntryState
 from jittrust.core.errors import BadInputError, RefusedError
 from jittrust.core.grant.grant import Grant, PassBinding, Shown, Strictness
 from jittrust.core.grant.states import GrantState
+from jittrust.core.intent.adoption import AdoptedBaseline
 from jittrust.core.mission.mission import Goal, GoalSource, Mission
+from jittrust.core.mission.promotion import Promotion
 from jittrust.core.mission.states import MissionState
 from jittrust.core.model import (
     Action,
@@ -36,6 +38,7 @@ from jittrust.core.response.stop import Stop, StopScope
 from jittrust.core.units import Gas, Instant, Score, Seconds, Unit
 from jittrust.ports import wire
 from jittrust.ports.approvals import Answer
+from jittrust.ports.baselines import BaselineInForce
 from jittrust.ports.decision_point import Decision, Learned, Lease, Outcome, Passage, Settled
 from jittrust.ports.grants import ChildGrant, IssuedGrant, NewGrant
 from jittrust.ports.missions import MissionChange, MissionView, NewMission
@@ -137,6 +140,9 @@ VALUES: list[Any] = [
     Stopped(Stop("agent:a", StopScope.AGENT, "a", "why", "dana", Instant(1.5), Instant(2.5), 2), ("g",), ("m",), 3),
     Lease(goes_on=False, code="grant_ended", why="it was revoked"),
     Found(("a", "b"), "b"),
+    AdoptedBaseline("usual", {"baseline": 2, "origins": [["a", "b", 1]]}, "d" * 64, "ada", "why", Instant(1.5)),
+    BaselineInForce(None, 3, 1, alarm=True),
+    Promotion("coder", "ada", "why", Instant(1.5), Instant(2.5), 2),
     Attachment("dana", "a", "s", (1, 2), "goal", observe=True),
     Attached("p", "m", -1, goal_stated=False, observe=False),
 ]
@@ -182,6 +188,8 @@ def test_every_method_of_every_driving_port_can_go_over_the_wire() -> None:
         "sources",
         "responses",
         "searches",
+        "baselines",
+        "promotions",
     }
     assert wire.calls()["grants.open_lane"].result([1, "x", "y"]) == (1, "x", "y")
     assert wire.calls()["ledger.entries"].result(["AAE="]) == (b"\x00\x01",)

@@ -7,42 +7,24 @@ like somebody else's wish teaches nothing: it is left out and counted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jittrust.adapters.cedar.policy import CedarPolicy
 from jittrust.apps.replay import RecordedSession, WatchedCall, recorded_sessions, replay_session, shipped_rules
 from jittrust.core.errors import BadInputError
-from jittrust.core.intent.baseline import (
-    NO_BASELINE,
-    Baseline,
-    SeenCall,
-    conformal,
-    learn,
-    seen_call,
-    surprise,
-)
+from jittrust.core.intent.baseline import Baseline, seen_call
 from jittrust.core.intent.goal import read_goal
-from jittrust.core.intent.misaligned import MisalignedModel, misaligned, signs
+from jittrust.core.intent.learning import JudgedCall, JudgedMission, folds, learned, select, threshold
+from jittrust.core.intent.misaligned import LEARNED_SIGNS, MisalignedModel, signs
+from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.model import Json
 from jittrust.core.rules import Rules
 
-FOLDS = 20
-LEAVE_OUT_FROM = 0.97
-"""Probability from which a recording teaches nothing."""
-MOST = 0.8
-"""Highest threshold, whatever the budget: a call that is plainly somebody else's wish is asked about."""
-_ASKED = frozenset({"step_up", "defer", "deny"})
-
-
-@dataclass(frozen=True, slots=True)
-class WatchedMission:
-    """One recorded session, judged without a baseline: its goal, as first said, and its calls."""
-
-    session: str
-    goal: str
-    calls: tuple[WatchedCall, ...]
+ASKED = frozenset({"step_up", "defer", "deny"})
+"""Verdicts that are friction for a benign call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,41 +37,94 @@ class FrictionBudget:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What was learned: the baseline with its promise, and how much it was learned from."""
+    """What was learned: the baseline with its promise, how many missions it was learned from, and which were left out and why."""
 
     baseline: Baseline
     missions: int
-    left_out: int
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def watch(sessions: Iterable[RecordedSession], rules: Rules) -> list[WatchedMission]:
+@dataclass(frozen=True, slots=True)
+class Friction:
+    """What was counted: calls, those asked about, missions, those touched."""
+
+    calls: int
+    asked: int
+    missions: int
+    touched: int
+
+    def plus(self, other: Friction) -> Friction:
+        """Both together."""
+        return Friction(
+            self.calls + other.calls,
+            self.asked + other.asked,
+            self.missions + other.missions,
+            self.touched + other.touched,
+        )
+
+
+def watch(sessions: Iterable[RecordedSession], rules: Rules) -> list[JudgedMission]:
     """Judge the sessions as they are judged without a baseline, and keep what was known of each call."""
-    policy, found = CedarPolicy.load(), list[WatchedMission]()
+    policy, found = CedarPolicy.load(), list[JudgedMission]()
     with asyncio.Runner() as runner:
         for session in sessions:
             calls: list[WatchedCall] = []
             runner.run(replay_session(session, policy, rules, watch=calls.append))
             if calls:
-                found.append(WatchedMission(session.id, calls[0].goal.texts[0], tuple(calls)))
+                found.append(JudgedMission(session.id, calls[0].goal.texts[0], tuple(map(_judged, calls))))
     return found
 
 
-def fit(
-    missions: Sequence[WatchedMission], budget: FrictionBudget, model: MisalignedModel, most: float = MOST
+def fit(missions: Sequence[JudgedMission], budget: FrictionBudget, model: MisalignedModel) -> Calibration:
+    """The baseline of the missions that may teach, with the threshold of the budget; nothing is promised yet."""
+    found = select(missions, model)
+    made = replace(
+        learned(found.missions),
+        threshold=threshold(found.missions, budget.calls, budget.missions, model),
+        calls_budget=budget.calls,
+        missions_budget=budget.missions,
+    )
+    return Calibration(made, len(found.missions), found.left_out)
+
+
+def promised(
+    found: Calibration, missions: Sequence[JudgedMission], sessions: Mapping[str, RecordedSession], rules: Rules
 ) -> Calibration:
-    """The baseline of the missions; its threshold is the conformal quantile of what each goal scores by the others' baseline."""
-    clean = [one for one in missions if max(_scores(one, NO_BASELINE, model), default=0.0) <= LEAVE_OUT_FROM]
-    calls: list[float] = []
-    worst: list[float] = []
-    for held, others in _folds(clean):
-        baseline = _learned(others)
-        for one in held:
-            scores = _scores(one, baseline, model)
-            calls.extend(scores)
-            worst.append(max(scores, default=0.0))
-    # Which is the looser of the two keeps both promises; from too few missions nothing can be promised, and the shipped threshold stays.
-    threshold = max(conformal(calls, budget.calls), conformal(worst, budget.missions))
-    return Calibration(replace(_learned(clean), threshold=min(threshold, most)), len(clean), len(missions) - len(clean))
+    """The same with what it promises: every goal judged, map included, by the baseline of the others. `sessions` by id."""
+    whole = Friction(0, 0, 0, 0)
+    teaching = [one for one in missions if one.name not in found.left_out]
+    for held, others in folds(missions):
+        goals = {id(one) for one in others}
+        baseline = replace(learned([one for one in teaching if id(one) in goals]), threshold=found.baseline.threshold)
+        part = friction([sessions[one.name] for one in held], replace(rules, baseline=baseline))
+        whole = whole.plus(part)
+    return with_promise(found, whole)
+
+
+def with_promise(found: Calibration, seen: Friction) -> Calibration:
+    """The calibration with the promise that so much friction, counted on goals left out one by one, is."""
+    return replace(
+        found,
+        baseline=replace(
+            found.baseline,
+            calls_promised=seen.asked / max(1, seen.calls),
+            missions_promised=seen.touched / max(1, seen.missions),
+            calls_judged=seen.calls,
+            missions_judged=seen.missions,
+        ),
+    )
+
+
+def friction(sessions: Iterable[RecordedSession], rules: Rules) -> Friction:
+    """How often a person is asked, or the call refused, in these sessions under these rules."""
+    policy = CedarPolicy.load()
+    calls = asked = judged = touched = 0
+    with asyncio.Runner() as runner:
+        for session in sessions:
+            rows = runner.run(replay_session(session, policy, rules))
+            stopped = sum(row["verdict"] in ASKED for row in rows)
+            asked, calls, touched, judged = asked + stopped, calls + len(rows), touched + bool(stopped), judged + 1
+    return Friction(calls, asked, judged, touched)
 
 
 def calibrate(paths: Sequence[Path], budget: FrictionBudget) -> Calibration:
@@ -107,53 +142,35 @@ def calibrate(paths: Sequence[Path], budget: FrictionBudget) -> Calibration:
             raise BadInputError(
                 "replay_missing", f"{path} cannot be read: {error.strerror}", "Name a JSON Lines file."
             ) from None
-    missions = watch(sessions, rules)
+    named = [replace(session, id=f"{number}:{session.id}") for number, session in enumerate(sessions, 1)]
+    missions = watch(named, rules)
     found = fit(missions, budget, rules.model)
     if not found.missions:
         raise BadInputError(
             "baseline_empty", "no clean mission is in the recordings", "Record some in observe mode first."
         )
-    by_id = {session.id: session for session in sessions}
-    asked = calls = touched = judged = 0
-    policy = CedarPolicy.load()
-    with asyncio.Runner() as runner:
-        for held, others in _folds(missions):
-            baseline = replace(_learned(others), threshold=found.baseline.threshold)
-            for one in held:
-                rows = runner.run(replay_session(by_id[one.session], policy, replace(rules, baseline=baseline)))
-                stopped = sum(row["verdict"] in _ASKED for row in rows)
-                asked, calls, touched, judged = asked + stopped, calls + len(rows), touched + bool(stopped), judged + 1
-    promised = replace(found.baseline, calls_promised=asked / max(1, calls), missions_promised=touched / max(1, judged))
-    return replace(found, baseline=promised)
+    return promised(found, missions, {session.id: session for session in named}, rules)
 
 
-def _folds(missions: Sequence[WatchedMission]) -> Iterable[tuple[list[WatchedMission], list[WatchedMission]]]:
-    """(held out, the others), by goal."""
-    goals = {goal: place % FOLDS for place, goal in enumerate(dict.fromkeys(one.goal for one in missions))}
-    for fold in range(min(FOLDS, len(goals))):
-        yield (
-            [one for one in missions if goals[one.goal] == fold],
-            [one for one in missions if goals[one.goal] != fold],
-        )
+def _judged(call: WatchedCall) -> JudgedCall:
+    found = signs(read_goal(call.goal), call.reading, call.origins, call.attribution)
+    harm = TAXONOMY[call.reading.intent].base_risk
+    return JudgedCall(
+        seen_call(call.tool, call.origins, call.keys, harm),
+        call.before,
+        {name: value for name, value in found.items() if name not in LEARNED_SIGNS and value},
+        call.reading.consequential,
+    )
 
 
-def _learned(missions: Iterable[WatchedMission]) -> Baseline:
-    return learn((one.goal, [_seen(call) for call in one.calls]) for one in missions)
-
-
-def _seen(call: WatchedCall) -> SeenCall:
-    return seen_call(call.tool, call.origins, call.keys)
-
-
-def _scores(mission: WatchedMission, baseline: Baseline, model: MisalignedModel) -> list[float]:
-    """The probability of every call with consequences."""
-    found = []
-    for call in mission.calls:
-        if call.reading.consequential:
-            usual = surprise(baseline, call.tool, call.before, call.origins, call.keys)
-            made = signs(read_goal(call.goal), call.reading, call.origins, call.attribution, usual)
-            found.append(float(misaligned(made, model, learned=usual is not None).value or 0.0))
-    return found
+def _percent(share: float, of: int) -> str:
+    """A share with its Wilson interval at 95 %, as people read it."""
+    z = 1.959964
+    if not of:
+        return "an unknown share"
+    middle, spread = share + z * z / (2 * of), z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    low, high = (max(0.0, (middle + side * spread) / (1 + z * z / of)) for side in (-1, 1))
+    return f"{100 * share:.1f} % ({100 * low:.1f}–{100 * min(1.0, high):.1f})"
 
 
 def as_row(found: Calibration) -> dict[str, Json]:
@@ -161,10 +178,15 @@ def as_row(found: Calibration) -> dict[str, Json]:
     made = found.baseline
     return {
         "missions": found.missions,
-        "left_out": found.left_out,
+        "left_out": len(found.left_out),
+        "why_left_out": dict(found.left_out),
         "goals": made.goals,
         "tools": len(made.tools),
         "threshold": round(made.threshold, 4),
         "calls_promised_pct": round(100 * made.calls_promised, 2),
         "missions_promised_pct": round(100 * made.missions_promised, 2),
+        "calls_promised": _percent(made.calls_promised, made.calls_judged),
+        "missions_promised": _percent(made.missions_promised, made.missions_judged),
+        "calls_judged": made.calls_judged,
+        "missions_judged": made.missions_judged,
     }

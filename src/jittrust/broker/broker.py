@@ -10,6 +10,7 @@ from typing import Protocol
 
 from jittrust.broker.access_requests import AccessRequestBook
 from jittrust.broker.approvals import ApprovalBook
+from jittrust.broker.baselines import BaselineBook
 from jittrust.broker.contracts import ContractBook
 from jittrust.broker.evaluate import Evaluations
 from jittrust.broker.gather import Gather
@@ -34,6 +35,7 @@ from jittrust.broker.oauth.renewals import RenewalBook
 from jittrust.broker.oauth.server import ServerBook
 from jittrust.broker.oauth.status import StatusBook
 from jittrust.broker.oauth.transactions import TransactionBook
+from jittrust.broker.promotions import PromotionBook
 from jittrust.broker.registry import ToolRegistry
 from jittrust.broker.responses import ResponseBook
 from jittrust.broker.search import SearchBook
@@ -193,6 +195,8 @@ class Broker:
             contracts=ContractBook(state, missions, rules, clock, oauth.issuer, oauth.keys, oauth.kid, oauth.sign),
             responses=ResponseBook(state, pin, clock),
             searches=searches,
+            baselines=BaselineBook(state, pin, clock),
+            promotions=PromotionBook(state, pin, rules, clock),
         )
         clients = ClientBook(state, identities, bundles, oauth)
         consents = ConsentBook(state, clients, missions, approvals, people, passkeys, oauth)

@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from jittrust.broker.baselines import BaselineIndex
 from jittrust.broker.gather import Gather, agent_of
 from jittrust.broker.grants import GrantBook
 from jittrust.broker.judging import JudgeDesk
 from jittrust.broker.leases import LeaseBook
+from jittrust.broker.promotions import enforced
 from jittrust.broker.record import (
     approval_record,
     grant_record,
@@ -108,6 +110,7 @@ class Evaluations:
         self._turns = LaneTurns(state, rules.rotation, clock)
         self._leases = LeaseBook(state, clock)
         self._judge = JudgeDesk(judge, rules.judge, clock) if judge is not None else None
+        self._baselines = BaselineIndex.of(state)
 
     async def evaluate(self, ask: Evaluation, shown: Shown) -> Decision:
         """See `DecisionPoint.evaluate`."""
@@ -203,10 +206,12 @@ class Evaluations:
         mission = self._state.missions.get(grant.mission)
         joined = self._state.attachments.get(shown.attachment)
         only_observes = self._observe or (joined is not None and joined.said.observe)
+        if only_observes and enforced(self._state, ask.subject.id, grant.agent):
+            only_observes = False
         facts = self._gather.facts(
             ask, grant, mission, presentation, now, observed=only_observes, narrowing=shown.narrowing, said=said
         )
-        judgement = decide(ask, facts, self._rules, now)
+        judgement = decide(ask, facts, self._baselines.rules(self._rules), now)
         if self._judge is not None and said is None:
             # Nothing is held or written yet. The world moves on while the judge thinks, so whatever it says the call is judged from the start again.
             said = await self._judge.said_of(ask, facts, judgement.verdict)
@@ -317,6 +322,10 @@ class Evaluations:
                 at=now,
             )
         )
+        # A person's answer is no second question, and what was refused for its grant or pass says nothing of what is usual.
+        if facts.tool is not None and not judgement.hard and "approved_by_person" not in verdict.codes:
+            alarm = self._baselines.watch(grant.mission, now, asked=not allowed)
+            step.records.extend(() if alarm is None else (alarm,))
         if goes_out and mission is not None:
             self._remember(ask, grant, lane, mission, facts, judgement, step, keyed=keyed)
         try:
@@ -624,7 +633,8 @@ class Evaluations:
     def _judged(
         self, ask: Evaluation, grant: Grant, mission: Mission | None, presentation: Presentation, now: Instant
     ) -> Judgement:
-        return decide(ask, self._gather.facts(ask, grant, mission, presentation, now), self._rules, now)
+        facts = self._gather.facts(ask, grant, mission, presentation, now)
+        return decide(ask, facts, self._baselines.rules(self._rules), now)
 
     def _not_live(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from jittrust.broker.baselines import BaselineIndex
 from jittrust.broker.grants import GrantBook
 from jittrust.broker.identity.index import IdentityIndex, check_active
 from jittrust.broker.record import grant_record, mission_record
@@ -77,6 +78,7 @@ class MissionBook:
         self._new_id = new_id
         self._sessions: dict[str, str] = {}
         self._identities = IdentityIndex.of(state)
+        self._baselines = BaselineIndex.of(state)
 
     # ---- the port ---------------------------------------------------------------------------------------------------------------------
 
@@ -280,7 +282,8 @@ class MissionBook:
             return mission.authority
         known = {tool.id: tool for tool in tools}
         proposed = propose(mission.goal, tuple(known.values()), self._rules.proposal)
-        proposed = with_usual(mission.goal, tuple(known.values()), proposed, self._rules.baseline)
+        usual = self._baselines.rules(self._rules).baseline
+        proposed = with_usual(mission.goal, tuple(known.values()), proposed, usual)
         derived = {entry.id: self._confirmed(entry, known[entry.tool], mission.goal) for entry in proposed}
         kept = []
         for entry in mission.authority.entries:

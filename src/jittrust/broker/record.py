@@ -10,6 +10,8 @@ from jittrust.core.authority.map import AuthorityEntry
 from jittrust.core.authority.pin import ToolPin
 from jittrust.core.decide import Facts, Judgement
 from jittrust.core.grant.grant import Grant, Lane, Shown
+from jittrust.core.intent.adoption import AdoptedBaseline
+from jittrust.core.intent.baseline import Baseline
 from jittrust.core.intent.cascade import TaskReading
 from jittrust.core.intent.disposition import disposition
 from jittrust.core.intent.goal import read_goal
@@ -17,6 +19,7 @@ from jittrust.core.intent.judge import JudgeSaid, nearest_clause
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
 from jittrust.core.intent.words import one_line
 from jittrust.core.mission.mission import Mission
+from jittrust.core.mission.promotion import Promotion
 from jittrust.core.model import Evaluation, IntentFactors, Json, Reading, Verdict
 from jittrust.core.response.stop import Stop
 from jittrust.core.secret import without_secrets
@@ -349,3 +352,38 @@ def stop_record(stop: Stop, what: str, at: Instant) -> RecordBody:
         "why": stop.why,
         "by": stop.by,
     }
+
+
+def baseline_record(value: AdoptedBaseline, baseline: Baseline, what: str, at: Instant) -> RecordBody:
+    """A baseline adopted or dropped: which one, what it allows itself, what it promised; never what it holds."""
+    return {
+        "kind": "baseline",
+        "at": milliseconds(at),
+        "what": what,
+        "digest": value.digest,
+        "goals": baseline.goals,
+        "tools": len(baseline.tools),
+        "threshold": round(baseline.threshold, 4),
+        "budget": {"calls": baseline.calls_budget, "missions": baseline.missions_budget},
+        "promised": {"calls": round(baseline.calls_promised, 4), "missions": round(baseline.missions_promised, 4)},
+        "by": value.by,
+        "why": value.why,
+    }
+
+
+def friction_record(digest: str, asked: int, judged: int, promised: float, at: Instant) -> RecordBody:
+    """A baseline asks more than it promised, beyond chance."""
+    return {
+        "kind": "baseline",
+        "at": milliseconds(at),
+        "what": "friction_above_promise",
+        "digest": digest,
+        "asked": asked,
+        "judged": judged,
+        "promised": round(promised, 4),
+    }
+
+
+def promotion_record(value: Promotion, what: str, by: str, why: str, at: Instant) -> RecordBody:
+    """An agent is not only observed any more, or is again."""
+    return {"kind": "promotion", "at": milliseconds(at), "what": what, "agent": value.id, "by": by, "why": why}

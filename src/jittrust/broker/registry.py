@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from jittrust.broker.identity.index import IdentityIndex, measured_otherwise
 from jittrust.broker.missions import MissionBook
+from jittrust.broker.promotions import enforced
 from jittrust.broker.record import approval_record, mission_record, tool_record
 from jittrust.broker.state import LiveAttachment, State
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
@@ -128,7 +129,7 @@ class ToolRegistry:
             await self._state.change(writes, records)
         await self._extend(attached, now)
         mission = self._mission(attached)
-        only_observes = attachment.said.observe
+        only_observes = self._observes(attachment)
         return [
             self._standing(server, str(d.get("name", "")), mission, only_observes=only_observes) for d in definitions
         ]
@@ -192,9 +193,12 @@ class ToolRegistry:
     def _attached(self, attached: str) -> Attached:
         mission = self._mission(attached)
         if mission is None:
-            return Attached(attached, "", -1, goal_stated=False, observe=self._live(attached).said.observe)
-        observe = mission.observe or self._live(attached).said.observe
+            return Attached(attached, "", -1, goal_stated=False, observe=self._observes(self._live(attached)))
+        observe = mission.observe or self._observes(self._live(attached))
         return Attached(attached, mission.id, mission.generation, mission.goal.stated, observe)
+
+    def _observes(self, attachment: LiveAttachment) -> bool:
+        return attachment.said.observe and not enforced(self._state, attachment.said.agent)
 
     async def _extend(self, attached: str, now: Instant) -> None:
         """A mission with a goal gets the entries that the goal proposes for tools just seen."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from jittrust.broker.baselines import BaselineIndex
 from jittrust.broker.gather import Gather
 from jittrust.broker.state import State
 from jittrust.core.decide import decide
@@ -39,6 +40,7 @@ class SearchBook:
         self._gather = gather
         self._rules = rules
         self._clock = clock
+        self._baselines = BaselineIndex.of(state)
         # Who acts under which missions, kept up with what was opened since the last question.
         self._missions_of: dict[str, dict[str, None]] = {}
         self._looked_at: Mapping[str, Grant] = {}
@@ -114,7 +116,7 @@ class SearchBook:
                 self._state.memories.pop(mission.id, None)
             else:
                 memory.recent = recent
-        return decide(ask, facts, self._rules, now).verdict
+        return decide(ask, facts, self._baselines.rules(self._rules), now).verdict
 
     def _grant(self, agent: str, mission: Mission, now: Instant) -> Grant:
         """The grant that would stand behind the call: the agent's own with the most left, the shared one, or one as it would be opened now."""

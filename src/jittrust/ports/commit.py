@@ -18,7 +18,9 @@ from jittrust.core.identity.entry import JoinToken, RegistrationEntry
 from jittrust.core.identity.federate import FederatedDomain
 from jittrust.core.identity.identity import Blueprint, Identity
 from jittrust.core.identity.person import OneTimeLink, Passkey, SignIn
+from jittrust.core.intent.adoption import AdoptedBaseline
 from jittrust.core.mission.mission import Mission
+from jittrust.core.mission.promotion import Promotion
 from jittrust.core.model import Json
 from jittrust.core.oauth.client import OAuthClient
 from jittrust.core.oauth.renewal import Renewal
@@ -148,8 +150,10 @@ Kept: TypeAlias = (
     | AuthorizationRequest
     | Renewal
     | Stop
+    | AdoptedBaseline
+    | Promotion
 )
-"""A value of the identity layer, of OAuth or of the kill switch: stored whole under its `id`, with a `revision`."""
+"""A value of the identity layer, of OAuth, of the kill switch or of what a person adopted: stored whole under its `id`, with a `revision`."""
 
 KEPT: Mapping[str, type[Kept]] = {
     "identity": Identity,
@@ -170,6 +174,8 @@ KEPT: Mapping[str, type[Kept]] = {
     "authorization_request": AuthorizationRequest,
     "renewal": Renewal,
     "stop": Stop,
+    "baseline": AdoptedBaseline,
+    "promotion": Promotion,
 }
 """Every kind of them by the name under which it is stored; a name is never used for another kind."""
 KIND_OF: Mapping[type[Kept], str] = {kind: name for name, kind in KEPT.items()}

@@ -8,6 +8,7 @@ from jittrust.ports.access_requests import AccessRequests
 from jittrust.ports.approvals import Approvals
 from jittrust.ports.authorities import Authorities
 from jittrust.ports.authorization_server import AuthorizationServer
+from jittrust.ports.baselines import Baselines
 from jittrust.ports.bundles import Bundles
 from jittrust.ports.consents import Consents
 from jittrust.ports.contracts import Contracts
@@ -23,6 +24,7 @@ from jittrust.ports.ledger_view import LedgerView
 from jittrust.ports.missions import Missions
 from jittrust.ports.passkeys import Passkeys
 from jittrust.ports.people import People
+from jittrust.ports.promotions import Promotions
 from jittrust.ports.registry import Registry
 from jittrust.ports.responses import Responses
 from jittrust.ports.searches import Searches
@@ -50,6 +52,8 @@ class Driving:
     contracts: Contracts
     responses: Responses
     searches: Searches
+    baselines: Baselines
+    promotions: Promotions
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from jittrust.core.errors import BadInputError
+from jittrust.core.intent.adoption import LARGEST_BASELINE
 from jittrust.core.intent.baseline import Baseline, from_json
 from jittrust.core.intent.misaligned import MisalignedModel, model_of
 from jittrust.core.strict_json import parse
-
-LONGEST_BASELINE = 64 * 1024 * 1024
 
 
 @lru_cache(maxsize=1)
@@ -24,12 +23,25 @@ def read_baseline(path: Path) -> Baseline:
     """A baseline that `jittrust calibrate` wrote.
 
     Raises:
-        BadInputError: code `bad_baseline`.
+        BadInputError: code `bad_baseline`, `baseline_too_large`.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(2 * LARGEST_BASELINE + 1)
     except OSError as error:
         raise BadInputError(
             "bad_baseline", f"{path} cannot be read: {error.strerror}", "Make one: jittrust calibrate."
         ) from None
-    return from_json(parse(raw, max_bytes=LONGEST_BASELINE))
+    # As it lies in a file it may be indented; what counts for adoption is the JSON without that.
+    if len(raw) > 2 * LARGEST_BASELINE:
+        raise BadInputError(
+            "baseline_too_large",
+            f"{path} is larger than a baseline may be ({LARGEST_BASELINE} bytes)",
+            "Learn from fewer or newer recordings.",
+        )
+    try:
+        return from_json(parse(raw, max_bytes=2 * LARGEST_BASELINE, max_keys=500_000))
+    except BadInputError as bad:
+        if bad.code == "bad_baseline":
+            raise
+        raise BadInputError("bad_baseline", f"{path} is no baseline: {bad.message}", bad.next_step) from None

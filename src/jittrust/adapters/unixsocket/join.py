@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jittrust.adapters.unixsocket.approvals import SocketApprovals
 from jittrust.adapters.unixsocket.authorities import SocketAuthorities
+from jittrust.adapters.unixsocket.baselines import SocketBaselines
 from jittrust.adapters.unixsocket.bundles import SocketBundles
 from jittrust.adapters.unixsocket.connection import LocalConnection
 from jittrust.adapters.unixsocket.contracts import SocketContracts
@@ -23,6 +24,7 @@ from jittrust.adapters.unixsocket.identities import SocketIdentities
 from jittrust.adapters.unixsocket.ledger_view import SocketLedgerView
 from jittrust.adapters.unixsocket.missions import SocketMissions
 from jittrust.adapters.unixsocket.people import SocketPeople
+from jittrust.adapters.unixsocket.promotions import SocketPromotions
 from jittrust.adapters.unixsocket.registry import SocketRegistry
 from jittrust.adapters.unixsocket.responses import SocketResponses
 from jittrust.adapters.unixsocket.searches import SocketSearches
@@ -82,6 +84,8 @@ def driving_of(connection: LocalConnection) -> Driving:
         contracts=SocketContracts(connection),
         responses=SocketResponses(connection),
         searches=SocketSearches(connection),
+        baselines=SocketBaselines(connection),
+        promotions=SocketPromotions(connection),
     )
 
 

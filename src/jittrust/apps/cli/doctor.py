@@ -18,6 +18,7 @@ from jittrust.apps.cli.options import AsJson, Config, State
 from jittrust.apps.cli.output import emit, say, table
 from jittrust.apps.cli.reach import state_of
 from jittrust.core.errors import JitError, UnavailableError
+from jittrust.ports.baselines import BaselineInForce
 
 # Releases before this moment did not exist: a clock that shows less is wrong. 2026-01-01T00:00:00Z.
 _EARLIEST = 1_767_225_600
@@ -210,16 +211,17 @@ def _clock(folder: Path, _: Path | None) -> Iterator[HostCheck]:
 def _broker(folder: Path, _: Path | None) -> Iterator[HostCheck]:
     from jittrust.adapters.unixsocket.join import driving_of, join
 
-    async def waiting() -> int:
+    async def waiting() -> tuple[int, BaselineInForce]:
         # Joined, never started: a look changes nothing.
         connection = await join(folder)
         try:
-            return len(await driving_of(connection).approvals.waiting())
+            driving = driving_of(connection)
+            return len(await driving.approvals.waiting()), await driving.baselines.show()
         finally:
             await connection.close()
 
     try:
-        count = asyncio.run(waiting())
+        count, usual = asyncio.run(waiting())
     except UnavailableError as error:
         if error.code != "broker_unreachable":
             raise
@@ -228,6 +230,18 @@ def _broker(folder: Path, _: Path | None) -> Iterator[HostCheck]:
     yield HostCheck(
         "broker", HostStanding.ENFORCED, f"answers; {count} question(s) wait", "jittrust approve" if count else ""
     )
+    if usual.adopted is not None and usual.adopted.stands:
+        seen = f"adopted by {usual.adopted.by}; it asked about {usual.asked} of the last {usual.judged} calls"
+        if not usual.readable:
+            yield HostCheck(
+                "baseline", HostStanding.BROKEN, "an older version wrote it: not in force", "jittrust calibrate --adopt"
+            )
+        elif usual.alarm:
+            yield HostCheck(
+                "baseline", HostStanding.BROKEN, f"{seen}, more than it promised", "Calibrate anew, or look who asks."
+            )
+        else:
+            yield HostCheck("baseline", HostStanding.ENFORCED, seen)
 
 
 def _not_used(_: Path, __: Path | None) -> Iterator[HostCheck]:

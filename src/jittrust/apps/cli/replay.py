@@ -69,7 +69,7 @@ def replay(
     say()
     table(("REASON", "CALLS"), reasons.most_common(12), "")
     asked = calls - verdicts["allow"] - verdicts["modify"]
-    if usual.adopted and departs(asked, calls, usual.calls_promised):
+    if usual.adopted and departs(asked, calls, usual.calls_promised, usual.calls_judged):
         say()
         say(
             f"ALARM: a person was asked about {100 * asked / calls:.1f} % of calls, the baseline promised "

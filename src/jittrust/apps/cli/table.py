@@ -76,7 +76,7 @@ COMMANDS: Final[Sequence[CommandRow]] = (
     CommandRow(
         "calibrate",
         PROVE,
-        "Learn what is usual here from recordings, and set the threshold from a friction budget.",
+        "Learn what is usual here, set the threshold from a friction budget, adopt it, drop it.",
         _HERE + "calibrate:calibrate",
     ),
     CommandRow(

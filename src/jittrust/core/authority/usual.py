@@ -6,7 +6,7 @@ that always needs a person, stays as it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from jittrust.core.authority.map import AuthorityEntry, EntryState
@@ -50,6 +50,20 @@ def with_usual(
         else:
             made.append(entry)
     return (*made, *(_entry(tool, baseline) for tool in known.values()))
+
+
+def withdrawn(
+    goal: Goal, tools: Mapping[str, Tool], entries: Sequence[AuthorityEntry], baseline: Baseline
+) -> tuple[AuthorityEntry, ...]:
+    """The entries, with those that only an earlier baseline approved made proposals again where this one does not. `tools`: by id."""
+    return tuple(
+        replace(entry, state=EntryState.PROPOSED, approved_by="", why="The baseline that approved it is not in force.")
+        if entry.state is EntryState.APPROVED
+        and entry.approved_by == BY_BASELINE
+        and not ((tool := tools.get(entry.tool)) is not None and baseline.adopted and _may_be(goal, tool, baseline))
+        else entry
+        for entry in entries
+    )
 
 
 def _may_be(goal: Goal, tool: Tool, baseline: Baseline) -> bool:

@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 from jittrust.core.errors import BadInputError
 from jittrust.core.intent.alignment import AUTHORITY_ROLES
 from jittrust.core.intent.origin import ArgumentOrigin, Origin
+from jittrust.core.intent.words import fold
 from jittrust.core.model import Json, Tool
 
-BASELINE_VERSION = 1
+BASELINE_VERSION = 2
 
 _Key = TypeVar("_Key")
+_STRANGE = frozenset({Origin.FREE_TEXT, Origin.UNSEEN})
 _ROLE = "@"  # begins what stands for all arguments of a role, of any tool
 
 
@@ -37,6 +39,7 @@ class BaselineRules:
     worst: float = 4.0  # surprise (-ln p) that counts as 1
     most_steps: int = 200  # calls of one mission that are counted
     most_values: int = 20_000  # values kept
+    harmful: float = 0.75  # base risk from which a call with a stranger's deciding value teaches nothing
 
 
 BASELINE_RULES = BaselineRules()
@@ -44,11 +47,16 @@ BASELINE_RULES = BaselineRules()
 
 @dataclass(frozen=True, slots=True)
 class SeenCall:
-    """One call of a recording, as far as the baseline is concerned: `tool_key`, (argument, origin) pairs, value keys."""
+    """One call of a recording, as far as the baseline is concerned: `tool_key`, (argument, origin) pairs, digests of values.
+
+    `teaches`: False for an act that does harm with a deciding value that stood only in free text or nowhere: however often such a call was
+    recorded, it makes nothing usual.
+    """
 
     tool: str
     origins: tuple[tuple[str, str], ...]
     values: tuple[str, ...]
+    teaches: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,8 @@ class Baseline:
         shapes: tool key with the origin of each deciding argument → goals.
         threshold: probability above which a call goes to a person; the conformal quantile of the friction budget.
         calls_promised, missions_promised: share of calls and of missions that go to a person, measured on goals left out one by one.
+        calls_judged, missions_judged: how many of them that was measured on; a promise from few is a rough one.
+        calls_budget, missions_budget: the shares that whoever calibrated was ready to bear.
     """
 
     goals: int = 0
@@ -76,6 +86,10 @@ class Baseline:
     threshold: float = 1.0
     calls_promised: float = 0.0
     missions_promised: float = 0.0
+    calls_judged: int = 0
+    missions_judged: int = 0
+    calls_budget: float = 0.0
+    missions_budget: float = 0.0
 
     @property
     def adopted(self) -> bool:
@@ -93,13 +107,35 @@ def tool_key(tool: Tool) -> str:
     return f"{tool.name}\x1f{hashlib.sha256(chr(31).join(names).encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
-def seen_call(tool: Tool, origins: Sequence[ArgumentOrigin], values: Sequence[str]) -> SeenCall:
-    """What a baseline keeps of a call; `values` are the call's `value_keys`."""
-    return SeenCall(tool_key(tool), _pairs(origins), tuple(key.rpartition("\x1f")[2] for key in values))
+def goal_key(text: str) -> str:
+    """Under what a goal counts: its words, without case, digits and punctuation, so that "Pay invoice 17" and "pay invoice 18!" are one goal."""
+    return " ".join("".join(c if c.isalpha() else " " for c in fold(text)).split()) or text
 
 
-def learn(missions: Iterable[tuple[str, Sequence[SeenCall]]], rules: BaselineRules = BASELINE_RULES) -> Baseline:
-    """A baseline out of clean missions: (goal, calls) each. A goal counts once, however often it was run."""
+def seen_call(
+    tool: Tool,
+    origins: Sequence[ArgumentOrigin],
+    values: Sequence[str],
+    harm: float = 0.0,
+    rules: BaselineRules = BASELINE_RULES,
+) -> SeenCall:
+    """What a baseline keeps of a call; `values` are the call's `value_keys`, `harm` the base risk of its act (0..1)."""
+    strange = harm >= rules.harmful and any(
+        one.origin in _STRANGE and one.role in AUTHORITY_ROLES for one in origins if "#" not in one.path
+    )
+    digests = tuple(key.rpartition("\x1f")[2] for key in values)
+    return SeenCall(tool_key(tool), _pairs(origins), digests, teaches=not strange)
+
+
+def learn(
+    missions: Iterable[tuple[str, Sequence[SeenCall]]],
+    rules: BaselineRules = BASELINE_RULES,
+    weights: Mapping[str, float] | None = None,
+) -> Baseline:
+    """A baseline out of clean missions: (goal, calls) each. A goal counts once, however often it was run.
+
+    `weights`: how much a goal still counts, 0..1; 1 where nothing is said. Sums are rounded to whole goals.
+    """
     tools: dict[str, set[str]] = {}
     origins: dict[tuple[str, str, str], set[str]] = {}
     steps: dict[tuple[str, str], set[str]] = {}
@@ -110,9 +146,12 @@ def learn(missions: Iterable[tuple[str, Sequence[SeenCall]]], rules: BaselineRul
         goals.add(goal)
         last = ""
         for call in calls[: rules.most_steps]:
+            name = call.tool.partition("\x1f")[0]
+            if not call.teaches:
+                last = name
+                continue
             tools.setdefault(call.tool, set()).add(goal)
             shapes.setdefault(_shape(call), set()).add(goal)
-            name = call.tool.partition("\x1f")[0]
             for step in ((last, name), (last, "")):
                 steps.setdefault(step, set()).add(goal)
             last = name
@@ -123,7 +162,15 @@ def learn(missions: Iterable[tuple[str, Sequence[SeenCall]]], rules: BaselineRul
             for value in call.values:
                 if value in values or len(values) < rules.most_values:
                     values.setdefault(value, set()).add(goal)
-    return Baseline(len(goals), _counts(tools), _counts(origins), _counts(steps), _counts(values), _counts(shapes))
+    whole = max(1, _weighed(goals, weights)) if goals else 0
+    return Baseline(
+        whole,
+        _counts(tools, weights),
+        _counts(origins, weights),
+        _counts(steps, weights),
+        _counts(values, weights),
+        _counts(shapes, weights),
+    )
 
 
 def surprise(
@@ -135,16 +182,20 @@ def surprise(
     rules: BaselineRules = BASELINE_RULES,
 ) -> dict[str, float] | None:
     """The learned signs of `misaligned`, 0..1 each; None without a baseline. `before`: the name of the tool called last, "" = none."""
-    if not baseline.adopted:
-        return None
-    call = seen_call(tool, origins, values)
+    return surprise_of(baseline, seen_call(tool, origins, values), before, rules) if baseline.adopted else None
+
+
+def surprise_of(
+    baseline: Baseline, call: SeenCall, before: str, rules: BaselineRules = BASELINE_RULES
+) -> dict[str, float]:
+    """As `surprise`, of a call of which only this much is known."""
     used = baseline.tools.get(call.tool, 0)
     odd = [
         _odd(baseline.origins.get((call.tool, *pair), 0), _sightings(baseline, call.tool, pair[0]), rules)
         for pair in call.origins
         if not pair[0].startswith(_ROLE)
     ]
-    follows = baseline.steps.get((before, tool.name), 0)
+    follows = baseline.steps.get((before, call.tool.partition("\x1f")[0]), 0)
     after = baseline.steps.get((before, ""), 0)
     new = sum(value not in baseline.values for value in call.values)
     return {
@@ -184,21 +235,44 @@ def usual(baseline: Baseline, tool: Tool, rules: BaselineRules = BASELINE_RULES)
     return baseline.tools.get(tool_key(tool), 0) >= rules.least_goals
 
 
-def conformal(scores: Sequence[float], budget: float) -> float:
-    """The threshold that at most `budget` (0..1) of exchangeable scores exceed: the ⌈(n+1)(1−budget)⌉-th smallest; 1 where n is too small."""
-    place = math.ceil((len(scores) + 1) * (1.0 - budget))
-    return 1.0 if place > len(scores) else sorted(scores)[max(0, place - 1)]
+def controlled(goals: Sequence[Sequence[float]], budget: float) -> float:
+    """The least threshold at which the expected share of a new goal's scores above it is at most `budget` (0..1); 1 where goals are too few.
+
+    Conformal risk control (Angelopoulos et al. 2022, theorem 1) over goals, which are exchangeable; calls of one goal are not. The loss of a goal is
+    the share of its scores above the threshold, at most 1: the threshold is the least t with (sum of losses at t + 1) / (n + 1) <= budget.
+    """
+    told = [scores for scores in goals if scores]
+    room = budget * (len(told) + 1) - 1.0
+    if room < 0.0:
+        return 1.0
+    above = 0.0
+    shares = sorted(((score, 1.0 / len(scores)) for scores in told for score in scores), reverse=True)
+    for place, (score, share) in enumerate(shares):
+        above += share
+        # Equal scores lie above a threshold together, or not at all.
+        last = place + 1 == len(shares) or shares[place + 1][0] < score
+        if last and above > room + 1e-9:
+            return score
+    return 0.0
 
 
-def departs(asked: int, whole: int, promised: float) -> bool:
-    """Whether real friction is above what was promised, beyond chance (95 %, one-sided Wilson bound)."""
+def departs(asked: int, whole: int, promised: float, measured: int = 0) -> bool:
+    """Whether real friction is above what was promised, beyond chance (95 %, one-sided).
+
+    `measured`: on how many the promise itself was measured (0: it is taken as exact), for it may be off by chance as well.
+    """
     if whole == 0:
         return False
     z, p = 1.645, asked / whole
     low = (p + z * z / (2 * whole) - z * math.sqrt(p * (1 - p) / whole + z * z / (4 * whole * whole))) / (
         1 + z * z / whole
     )
-    return low > promised
+    if not measured:
+        return low > promised
+    # The distance of two shares, each by its own Wilson bound (Newcombe 1998, method 10).
+    q, n = promised, measured
+    high = (q + z * z / (2 * n) + z * math.sqrt(q * (1 - q) / n + z * z / (4 * n * n))) / (1 + z * z / n)
+    return p - q > math.hypot(p - low, high - q)
 
 
 def to_json(baseline: Baseline) -> dict[str, Json]:
@@ -214,6 +288,10 @@ def to_json(baseline: Baseline) -> dict[str, Json]:
         "threshold": baseline.threshold,
         "calls_promised": baseline.calls_promised,
         "missions_promised": baseline.missions_promised,
+        "calls_judged": baseline.calls_judged,
+        "missions_judged": baseline.missions_judged,
+        "calls_budget": baseline.calls_budget,
+        "missions_budget": baseline.missions_budget,
     }
 
 
@@ -236,14 +314,24 @@ def from_json(raw: Json) -> Baseline:
             threshold=_share(raw.get("threshold")),
             calls_promised=_share(raw.get("calls_promised")),
             missions_promised=_share(raw.get("missions_promised")),
+            calls_judged=_count(raw.get("calls_judged")),
+            missions_judged=_count(raw.get("missions_judged")),
+            calls_budget=_share(raw.get("calls_budget")),
+            missions_budget=_share(raw.get("missions_budget")),
         )
     except (TypeError, ValueError, AttributeError):
         raise BadInputError("bad_baseline", "the baseline is damaged", "Make it anew: jittrust calibrate.") from None
     return made
 
 
-def _counts(found: Mapping[_Key, set[str]]) -> dict[_Key, int]:
-    return {key: len(goals) for key, goals in found.items()}
+def _counts(found: Mapping[_Key, set[str]], weights: Mapping[str, float] | None) -> dict[_Key, int]:
+    counted = {key: _weighed(goals, weights) for key, goals in found.items()}
+    return {key: count for key, count in counted.items() if count}
+
+
+def _weighed(goals: Iterable[str], weights: Mapping[str, float] | None) -> int:
+    known = weights or {}
+    return math.floor(math.fsum(known.get(goal, 1.0) for goal in goals) + 0.5)
 
 
 def _pairs(origins: Sequence[ArgumentOrigin], *, every: bool = False) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,149 @@
+"""From judged missions to a baseline: which of them teach, how much each still counts, and the threshold that keeps a friction budget.
+
+Whoever can run missions could teach the baseline what they like, so what counts is distinct goals, a few a day from one source, fading with time; a
+mission in which a call looks plainly like somebody else's wish teaches nothing, and neither does a harmful call with a stranger's value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from jittrust.core.intent.baseline import (
+    NO_BASELINE,
+    Baseline,
+    SeenCall,
+    controlled,
+    goal_key,
+    learn,
+    surprise_of,
+)
+from jittrust.core.intent.misaligned import MisalignedModel, misaligned
+
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class LearningRules:
+    """What teaches, and how far a threshold may go."""
+
+    leave_out_above: float = 0.97  # probability of a call above which its mission teaches nothing
+    most_threshold: float = (
+        0.8  # highest threshold, whatever the budget: what is plainly somebody else's wish is asked about
+    )
+    folds: int = 20  # parts into which goals are laid; each is judged by what the others taught
+    day_goals: int = 10  # distinct goals of one source on one day that teach
+    half_life: float = 60.0  # days after which a goal counts half
+
+
+LEARNING_RULES = LearningRules()
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCall:
+    """One call as it was judged without a baseline.
+
+    `before`: name of the tool called before, "" = none. `signs`: the signs of `misaligned`, without the learned ones. `consequential`: only such
+    calls can be asked about for their probability.
+    """
+
+    seen: SeenCall
+    before: str
+    signs: Mapping[str, float]
+    consequential: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedMission:
+    """One mission: its name, the goal as first said, whose it was (`source`), when it began (seconds; 0 = not known), and its calls."""
+
+    name: str
+    goal: str
+    calls: tuple[JudgedCall, ...]
+    source: str = ""
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What teaches, and what does not: `left_out` is the name of a mission → why, in words."""
+
+    missions: tuple[JudgedMission, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def select(
+    missions: Sequence[JudgedMission], model: MisalignedModel, rules: LearningRules = LEARNING_RULES
+) -> Selected:
+    """The missions that may teach. The oldest of a source and day come first; without a time, all are of one day and none is too many."""
+    kept: list[JudgedMission] = []
+    left: dict[str, str] = {}
+    days: dict[tuple[str, int], set[str]] = {}
+    for one in sorted(missions, key=lambda mission: mission.at):
+        worst = max(scores(one, NO_BASELINE, model), default=0.0)
+        goal, day = goal_key(one.goal), days.setdefault((one.source, int(one.at // _DAY)), set())
+        if worst > rules.leave_out_above:
+            left[one.name] = f"a call looks like somebody else's wish ({worst:.2f} of 1)"
+        elif one.at and goal not in day and len(day) >= rules.day_goals:
+            left[one.name] = f"{one.source or 'its source'} had taught {rules.day_goals} goals that day"
+        else:
+            day.add(goal)
+            kept.append(one)
+    return Selected(tuple(kept), left)
+
+
+def learned(missions: Sequence[JudgedMission], now: float = 0.0, rules: LearningRules = LEARNING_RULES) -> Baseline:
+    """What they teach together; each goal counts once, and the less the longer ago it was last run."""
+    weights: dict[str, float] = {}
+    for one in missions:
+        age = max(0.0, now - one.at) / _DAY if one.at and now else 0.0
+        goal = goal_key(one.goal)
+        weights[goal] = max(weights.get(goal, 0.0), 0.5 ** (age / rules.half_life))
+    return learn(((goal_key(one.goal), [call.seen for call in one.calls]) for one in missions), weights=weights)
+
+
+def scores(mission: JudgedMission, baseline: Baseline, model: MisalignedModel) -> list[float]:
+    """The probability of every call with consequences, by this baseline."""
+    found = []
+    for call in mission.calls:
+        if call.consequential:
+            usual = surprise_of(baseline, call.seen, call.before) if baseline.adopted else {}
+            told = misaligned({**call.signs, **usual}, model, learned=baseline.adopted)
+            found.append(float(told.value or 0.0))
+    return found
+
+
+def threshold(
+    missions: Sequence[JudgedMission],
+    calls: float,
+    whole: float,
+    model: MisalignedModel,
+    now: float = 0.0,
+    rules: LearningRules = LEARNING_RULES,
+) -> float:
+    """The least threshold that keeps both budgets (`calls`, `whole`: shares of calls and of missions) for a goal that was never seen.
+
+    Every goal is judged by what the others taught. Where there are too few goals to promise anything it is `rules.most_threshold`.
+    """
+    by_call: dict[str, list[float]] = {}
+    by_mission: dict[str, list[float]] = {}
+    for held, others in folds(missions, rules):
+        baseline = learned(others, now, rules)
+        for one in held:
+            found = scores(one, baseline, model)
+            by_call.setdefault(goal_key(one.goal), []).extend(found)
+            by_mission.setdefault(goal_key(one.goal), []).append(max(found, default=0.0))
+    needed = max(controlled(list(by_call.values()), calls), controlled(list(by_mission.values()), whole))
+    return min(needed, rules.most_threshold)
+
+
+def folds(
+    missions: Sequence[JudgedMission], rules: LearningRules = LEARNING_RULES
+) -> Iterator[tuple[list[JudgedMission], list[JudgedMission]]]:
+    """(held out, the others), by goal."""
+    places = {goal: n % rules.folds for n, goal in enumerate(dict.fromkeys(goal_key(one.goal) for one in missions))}
+    for fold in range(min(rules.folds, len(places))):
+        yield (
+            [one for one in missions if places[goal_key(one.goal)] == fold],
+            [one for one in missions if places[goal_key(one.goal)] != fold],
+        )
