@@ -8,6 +8,11 @@ entries:
     resource: ".*repo"           # RE2, both ends anchored; left out: any
     constraints: {}              # JSON Schema that the arguments must satisfy
     uses: 5                      # left out: not limited
+endorsements:                    # sources that may direct acts of named kinds
+  - tool: files/read_file
+    selectors: {path: bill.txt}  # exactly what the reading call says, and nothing more
+    intents: [T.pay]
+    up_to: 100                   # all amounts together; left out: acts without an amount
 ```
 """
 
@@ -25,7 +30,9 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from jittrust.apps.marked_yaml import read_marked, validated
-from jittrust.core.authority.map import AuthorityEntry, EntryState
+from jittrust.core.authority.endorsement import endorsable, endorsement_id
+from jittrust.core.authority.map import AuthorityEntry, Endorsement, EntryState
+from jittrust.core.intent.taxonomy import TAXONOMY
 
 _LINE = 120
 
@@ -70,6 +77,31 @@ class MissionFileEntry(_Part):
     approved: bool = Field(default=True, description="false: left as a proposal; a call asks a person.")
 
 
+def _kind(value: str) -> str:
+    if value not in TAXONOMY:
+        raise ValueError("no code of the taxonomy (docs/taxonomy.md)")
+    if not endorsable(value):
+        raise ValueError("acts of this kind are directed by no text: a person decides call by call")
+    return value
+
+
+class MissionFileEndorsement(_Part):
+    """A source that may direct acts of named kinds."""
+
+    tool: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}/\S(.{0,1022}\S)?$", description="`server/name`, exactly; no pattern."
+    )
+    selectors: dict[str, Annotated[str, Field(min_length=1, max_length=512)]] = Field(
+        min_length=1,
+        max_length=16,
+        description="Argument → its exact value in the call that reads the source; all of them.",
+    )
+    intents: tuple[Annotated[str, AfterValidator(_kind)], ...] = Field(strict=False, min_length=1, max_length=32)
+    up_to: float | None = Field(default=None, ge=0, le=1e12, description="What the amounts may add up to.")
+    why: str = Field(default="", max_length=1000)
+    approved: bool = Field(default=True, description="false: left as a proposal; a call asks a person.")
+
+
 class MissionFile(_Part):
     """A goal and what may be done for it."""
 
@@ -77,6 +109,7 @@ class MissionFile(_Part):
     minutes: int = Field(default=60, ge=1, le=480)
     lanes: int = Field(default=1, ge=1, le=16)
     entries: tuple[MissionFileEntry, ...] = Field(default=(), strict=False, max_length=1000)
+    endorsements: tuple[MissionFileEndorsement, ...] = Field(default=(), strict=False, max_length=64)
 
     @model_validator(mode="after")
     def _goal_has_words(self) -> MissionFile:
@@ -102,6 +135,23 @@ class MissionFile(_Part):
             for index, entry in enumerate(self.entries)
         )
 
+    def endorsed(self, person: str) -> tuple[Endorsement, ...]:
+        """The sources, endorsed by `person` where the file says so; one that is written twice counts once."""
+        found: dict[str, Endorsement] = {}
+        for one in self.endorsements:
+            name = endorsement_id(one.tool, one.selectors, one.intents)
+            found[name] = Endorsement(
+                name,
+                one.tool,
+                one.selectors,
+                one.intents,
+                amount_most=one.up_to,
+                state=EntryState.APPROVED if one.approved else EntryState.PROPOSED,
+                approved_by=person if one.approved else "",
+                why=one.why or "mission file",
+            )
+        return tuple(found.values())
+
 
 def read_mission_file(file: Path) -> MissionFile:
     """Read and check a mission file.
@@ -112,7 +162,13 @@ def read_mission_file(file: Path) -> MissionFile:
     return validated(MissionFile, read_marked(file, "mission_file"), "mission_file")
 
 
-def written_mission(goal: str, minutes: int, entries: Sequence[AuthorityEntry], lanes: int = 1) -> str:
+def written_mission(
+    goal: str,
+    minutes: int,
+    entries: Sequence[AuthorityEntry],
+    lanes: int = 1,
+    endorsements: Sequence[Endorsement] = (),
+) -> str:
     """A mission file for a person to edit. Entries that wait for a person are `approved: false`."""
     listed = [
         {
@@ -132,5 +188,24 @@ def written_mission(goal: str, minutes: int, entries: Sequence[AuthorityEntry], 
         "# Look at every entry: `approved: true` lets calls through, `false` asks you when they come. Remove what is not needed.\n"
         "# Then: jittrust mission start --file THIS_FILE\n"
     )
-    body = {"goal": goal, "minutes": minutes, **({"lanes": lanes} if lanes > 1 else {}), "entries": listed}
+    sources = [
+        {
+            "tool": one.tool,
+            "selectors": dict(one.selectors),
+            "intents": list(one.intents),
+            **({"up_to": one.amount_most} if one.amount_most is not None else {}),
+            **({"why": one.why} if one.why else {}),
+            # The policy endorses nothing in a map that a person wrote.
+            "approved": one.state is EntryState.APPROVED and not one.approved_by.startswith("policy:"),
+        }
+        for one in endorsements
+        if one.state is not EntryState.REFUSED
+    ]
+    body = {
+        "goal": goal,
+        "minutes": minutes,
+        **({"lanes": lanes} if lanes > 1 else {}),
+        "entries": listed,
+        **({"endorsements": sources} if sources else {}),
+    }
     return head + yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=_LINE)

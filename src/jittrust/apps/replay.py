@@ -24,6 +24,8 @@ from jittrust.apps.wiring import offline_identity
 from jittrust.broker.broker import Broker
 from jittrust.broker.evaluate import Evaluations
 from jittrust.broker.grants import BrokerSecrets
+from jittrust.core.approval import Approval
+from jittrust.core.authority.endorsement import source_of
 from jittrust.core.errors import BadInputError
 from jittrust.core.grant.grant import PassBinding, Shown
 from jittrust.core.intent.attribution import Attribution
@@ -43,6 +45,7 @@ from jittrust.core.strict_json import parse
 from jittrust.core.units import Instant
 from jittrust.pep.mcp.jsonrpc import MalformedMessageError, read_message
 from jittrust.pep.mcp.translate import to_evaluation
+from jittrust.ports.approvals import Answer
 from jittrust.ports.commit import PutMission, PutStanding
 from jittrust.ports.decision_point import Decision, Outcome, Passage, Settled
 from jittrust.ports.policy import Policy
@@ -195,8 +198,13 @@ async def replay_session(
     *,
     independent: bool = False,
     watch: Callable[[WatchedCall], None] | None = None,
+    person: Callable[[Approval], Answer | None] | None = None,
+    pin: str = "",
 ) -> list[dict[str, Json]]:
-    """Judge one session with a broker of its own: empty history, virtual clock. `watch` is told of every call that could be read."""
+    """Judge one session with a broker of its own: empty history, virtual clock. `watch` is told of every call that could be read.
+
+    `person` answers what the broker asks (None: nobody is there) with `pin`; a call that was answered is made once more, and its row is the first verdict.
+    """
     clock, signing = VirtualClock(), SigningKey(hashlib.sha256(b"replay").digest())
     signer = LedgerSigner.from_seed("jittrust.local/replay", bytes(signing))
     store = MemoryCommit(signer=signer, origin="jittrust.local/replay")
@@ -204,7 +212,7 @@ async def replay_session(
         store=store,
         ledger=store,
         policy=policy,
-        pin=MemoryPin(),
+        pin=MemoryPin(pin or None),
         secrets=BrokerSecrets(bytes(signing), "replay", lambda data: signing.sign(data).signature),
         ledger_vkey=str(signer.key),
         rules=rules,
@@ -213,7 +221,7 @@ async def replay_session(
         issuer="urn:jittrust.local:replay",
         identity=offline_identity(rules, clock, CountedNames()),
     )
-    run = _Run(session, broker, rules, clock, independent=independent, watch=watch)
+    run = _Run(session, broker, rules, clock, independent=independent, watch=watch, person=person)
     return await run.rows()
 
 
@@ -227,7 +235,9 @@ class _Run:
         *,
         independent: bool,
         watch: Callable[[WatchedCall], None] | None,
+        person: Callable[[Approval], Answer | None] | None,
     ) -> None:
+        self._person = person
         self._session = session
         self._broker = broker
         self._rules = rules
@@ -284,12 +294,29 @@ class _Run:
         decision = await self._broker.driving.decisions.evaluate(
             asked, Shown(PassBinding.GATEWAY, attachment=self._attached)
         )
-        self._pending[identity] = (asked, decision)
         self._rows.append(row | self._told(decision))
+        if self._person is not None and decision.passage is Passage.ASK and decision.approval is not None:
+            decision = await self._answered(decision, decision.approval, asked, self._person)
+        self._pending[identity] = (asked, decision)
         if self._watch is not None:
             self._watched(self._watch, asked, decision, self._rows[-1])
         if self._independent:
             await self._forget_responses(decision.mission)
+
+    async def _answered(
+        self, decision: Decision, asked: Approval, call: Evaluation, person: Callable[[Approval], Answer | None]
+    ) -> Decision:
+        answer = person(asked)
+        if answer is None:
+            return decision
+        await self._broker.driving.approvals.answer(asked.id, answer)
+        again = replace(call, id=f"{call.id}-again")
+        told = await self._broker.driving.decisions.evaluate(
+            again, Shown(PassBinding.GATEWAY, attachment=self._attached)
+        )
+        if told.passage is Passage.FORWARD:
+            await self._broker.driving.decisions.settle(again.id, Outcome(Settled.COMPLETE))
+        return decision
 
     def _watched(
         self, watch: Callable[[WatchedCall], None], asked: Evaluation, decision: Decision, row: Mapping[str, Json]
@@ -348,7 +375,9 @@ class _Run:
             # Nobody answered in the recording and the call went out all the same: what it brought back was read by the agent.
             tool = self._broker.state.tools.get(asked.resource.id)
             if tool is not None:
-                decisions.read_result(decision.mission, asked.resource.id, classify(tool, asked.arguments), outcome)
+                source = source_of(tool.id, asked.arguments, argument_roles(tool, asked.arguments))
+                reading = classify(tool, asked.arguments)
+                decisions.read_result(decision.mission, asked.resource.id, reading, outcome, source)
 
     async def _forget_responses(self, mission: str) -> None:
         """Judge the next call as if no response had been given: the session stands as normal, the mission is active."""

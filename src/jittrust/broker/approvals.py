@@ -11,18 +11,18 @@ from typing import Protocol
 from jittrust.broker.definitions import pin_approved
 from jittrust.broker.identity.index import IdentityIndex
 from jittrust.broker.missions import MissionBook
-from jittrust.broker.record import approval_record, tool_record
+from jittrust.broker.record import approval_record, mission_record, tool_record
 from jittrust.broker.state import State
-from jittrust.core.approval import APPROVAL_MOVES, Approval, ApprovalKind, ApprovalState, ConfirmedBy
-from jittrust.core.authority.map import AuthorityEntry
+from jittrust.core.approval import APPROVAL_MOVES, Approval, ApprovalKind, ApprovalState, ConfirmedBy, chosen
+from jittrust.core.authority.map import AuthorityEntry, EntryState
 from jittrust.core.authority.pin import definition_hash
-from jittrust.core.errors import ConflictError, NotFoundError, RefusedError
-from jittrust.core.mission.states import MissionState
+from jittrust.core.errors import BadInputError, ConflictError, NotFoundError, RefusedError
+from jittrust.core.mission.states import ENDED, MissionState
 from jittrust.core.rules import Rules
 from jittrust.core.states import move
 from jittrust.core.units import Instant, Seconds
 from jittrust.ports.approvals import Answer
-from jittrust.ports.commit import PutApproval, PutPin, RecordBody, Write
+from jittrust.ports.commit import PutApproval, PutMission, PutPin, RecordBody, Write
 from jittrust.ports.missions import MissionChange
 from jittrust.ports.pin import PinCheck
 
@@ -83,6 +83,19 @@ class MissionQuestions(Protocol):
         ...
 
 
+def _with_choice(found: Approval, answer: Answer) -> Approval:
+    """The question with what the person chose of what it offers.
+
+    Raises:
+        BadInputError: code `nothing_to_endorse`, `bad_amount`.
+    """
+    if not answer.endorse or not answer.approve:
+        if answer.endorse or answer.up_to is not None:
+            raise BadInputError("nothing_to_endorse", "Only a yes that endorses a source has an amount.")
+        return found
+    return chosen(found, answer.up_to)
+
+
 class ApprovalBook:
     """What waits for a person."""
 
@@ -123,6 +136,10 @@ class ApprovalBook:
     async def answer(self, approval: str, answer: Answer) -> Approval:
         """See `Approvals.answer`."""
         found = self._open(approval)
+        found = _with_choice(found, answer)
+        if answer.confirmed_by is ConfirmedBy.CLIENT and answer.endorse:
+            # A source serves for many calls: that is not the agent's client's business.
+            raise self._too_weak(found)
         if answer.confirmed_by is ConfirmedBy.CLIENT and found.kind is not ApprovalKind.CALL:
             # Not even a no: a tool, a map or a mission is not the agent's client's business.
             raise self._too_weak(found)
@@ -135,7 +152,7 @@ class ApprovalBook:
         elif answer.approve:
             await self._confirm(found, answer)
             # Checking a PIN takes a while and leaves the loop: the question may have been answered meanwhile.
-            found = self._open(approval)
+            found = _with_choice(self._open(approval), answer)
         answer = replace(answer, by=proof.person)
         now = self._clock()
         to = ApprovalState.APPROVED if answer.approve else ApprovalState.DENIED
@@ -156,6 +173,8 @@ class ApprovalBook:
         if answer.approve and found.kind is ApprovalKind.TOOL_DEFINITION:
             self._approve_definition(found, answer, writes, records, now)
         follows = MissionAnswered()
+        if answer.approve and answered.endorses:
+            self._endorse(answered, writes, records, now)
         if found.kind is ApprovalKind.MISSION:
             follows = self._follows(answered, now)
         await self._state.change([*writes, *follows.writes], [*records, *follows.records])
@@ -182,6 +201,18 @@ class ApprovalBook:
                 "question_moved", "Nobody asks for this mission any more.", "The agent has to ask again."
             )
         return self._missions_asked.answered(answered, now)
+
+    def _endorse(self, answered: Approval, writes: list[Write], records: list[RecordBody], now: Instant) -> None:
+        """What the person endorsed, into the map of the mission, together with the answer."""
+        mission, offer = self._state.missions.get(answered.mission), answered.offer
+        if mission is None or mission.state in ENDED or offer is None:
+            raise ConflictError("question_moved", "The mission has ended.", "The agent has to ask again.")
+        given = replace(offer, state=EntryState.APPROVED, approved_by=answered.answered_by)
+        others = tuple(one for one in mission.authority.endorsements if one.id != given.id)
+        wider = replace(mission.authority, endorsements=(*others, given))
+        changed = replace(mission, authority=wider, generation=mission.generation + 1, confirmed=now)
+        writes.append(PutMission(changed, mission.generation))
+        records.append(mission_record(changed, "source_endorsed", answered.answered_by, now, answered.id))
 
     def _own(self, answered: Approval) -> bool:
         """Whether the person it is for has answered, whichever of their names it was asked under."""

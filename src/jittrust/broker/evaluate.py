@@ -25,6 +25,8 @@ from jittrust.broker.state import KeptAnswer, OpenCall, State, gas_of
 from jittrust.broker.told import policy_link
 from jittrust.broker.turns import LaneTurns
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
+from jittrust.core.authority.endorsement import ReadSource, amount_of, offered, responsible, source_of, spent, warning
+from jittrust.core.authority.map import Endorsement, EntryState
 from jittrust.core.decide import Facts, Judgement, decide
 from jittrust.core.errors import ConflictError, GasExhaustedError, NotFoundError, PassSupersededError, RefusedError
 from jittrust.core.grant import lanes, passes
@@ -135,7 +137,7 @@ class Evaluations:
             raise NotFoundError("evaluation_unknown", f"{evaluation} was never let out, or is settled already")
         if call.reading is not None:
             # First, whatever the store does: what came back is untrusted from now on.
-            self.read_result(call.mission, call.ask.resource.id, call.reading, outcome)
+            self.read_result(call.mission, call.ask.resource.id, call.reading, outcome, call.source)
             call.reading = None
         try:
             for attempt in range(_TRIES):
@@ -172,10 +174,13 @@ class Evaluations:
         level = standing.state if standing else SessionState.NORMAL
         return Learned(RESPONSE_IN_FORCE[level], next_pass=next_pass)
 
-    def read_result(self, mission: str, resource: str, reading: ActionReading, outcome: Outcome) -> None:
-        """Index what came back: everything in it is untrusted until a person endorses its source."""
+    def read_result(
+        self, mission: str, resource: str, reading: ActionReading, outcome: Outcome, source: ReadSource | None = None
+    ) -> None:
+        """Index what came back: everything in it is untrusted until a person endorses its source (`source`: which call brought it)."""
         memory = self._state.memory(mission)
         memory.results += 1
+        memory.brought(f"{resource}#{memory.results}", None if reading.consequential else source)
         memory.provenance.add_result(
             f"{resource}#{memory.results}", resource, outcome.structured, outcome.texts, documents=reading.documents
         )
@@ -300,8 +305,9 @@ class Evaluations:
             step.writes.append(PutLane(after, after.seq))
         approval: Approval | None = None
         if mission is not None:
-            approval = self._approvals(ask, facts, judgement, step, now, goes_out=goes_out)
-            self._count_use(mission, judgement, step, goes_out=goes_out)
+            offer = self._offer(ask, grant, facts, now) if verdict.ruling is Ruling.STEP_UP and not goes_out else None
+            approval = self._approvals(ask, facts, judgement, step, now, goes_out=goes_out, offer=offer)
+            self._count_use(ask, mission, facts, judgement, step, goes_out=goes_out)
             if not facts.observed or mission.observe:
                 # What one enforcement point only observes does not stop the others of the same mission.
                 step.writes.append(PutStanding(mission.id, judgement.standing))
@@ -402,27 +408,79 @@ class Evaluations:
                 reading,
                 keyed,
                 observed=facts.observed,
+                source=source_of(facts.tool.id, ask.arguments, facts.roles or {}) if facts.tool is not None else None,
             )
         )
 
-    def _count_use(self, mission: Mission, judgement: Judgement, step: Effects, *, goes_out: bool) -> None:
-        entry = judgement.entry
-        if not goes_out or entry is None or entry.uses_left is None:
+    def _count_use(
+        self, ask: Evaluation, mission: Mission, facts: Facts, judgement: Judgement, step: Effects, *, goes_out: bool
+    ) -> None:
+        entry, endorsed, authority = judgement.entry, facts.endorsement, mission.authority
+        if not goes_out:
             return
-        used = tuple(
-            replace(e, uses_left=max(0, (e.uses_left or 0) - 1)) if e.id == entry.id else e
-            for e in mission.authority.entries
+        if entry is not None and entry.uses_left is not None:
+            used = tuple(
+                replace(e, uses_left=max(0, (e.uses_left or 0) - 1)) if e.id == entry.id else e
+                for e in authority.entries
+            )
+            authority = replace(authority, entries=used)
+        if endorsed is not None and endorsed.amount_most is not None:
+            amount = amount_of(ask.arguments, facts.roles or {})
+            left = tuple(spent(one, amount) if one.id == endorsed.id else one for one in authority.endorsements)
+            authority = replace(authority, endorsements=left)
+        if authority != mission.authority:
+            # The generation stays: nobody has to look at the map again because a use was counted.
+            step.writes.append(PutMission(replace(mission, authority=authority), mission.generation))
+
+    def _offer(self, ask: Evaluation, grant: Grant, facts: Facts, now: Instant) -> Endorsement | None:
+        """The endorsement that a person may give instead of answering call by call; None unless it alone would let this very call pass."""
+        mission, reading, roles = facts.mission, facts.reading, facts.roles
+        if mission is None or reading is None or roles is None or facts.origins is None or facts.attribution is None:
+            return None
+        if grant.authority is not None or facts.presentation is None:
+            # A grant that was carved out of another's never widens; whoever carves it hands on what its parent has.
+            return None
+        memory = self._state.memory(mission.id)
+        result = responsible(facts.origins, facts.attribution)
+        source = memory.sources.get(result)
+        if source is None:
+            return None
+        offer = offered(
+            mission.goal,
+            self._state.tools.values(),
+            mission.authority.endorsements,
+            result,
+            source,
+            memory.findings,
+            reading,
+            ask.arguments,
+            roles,
         )
-        # The generation stays: nobody has to look at the map again because a use was counted.
-        step.writes.append(
-            PutMission(replace(mission, authority=replace(mission.authority, entries=used)), mission.generation)
+        if offer is None:
+            return None
+        given = replace(offer, state=EntryState.APPROVED, approved_by=mission.person)
+        under = self._gather.facts(
+            ask, grant, mission, facts.presentation, now, observed=facts.observed, endorsing=(given,)
         )
+        return offer if decide(ask, under, self._rules, now).verdict.ruling is Ruling.ALLOW else None
 
     def _approvals(
-        self, ask: Evaluation, facts: Facts, judgement: Judgement, step: Effects, now: Instant, *, goes_out: bool
+        self,
+        ask: Evaluation,
+        facts: Facts,
+        judgement: Judgement,
+        step: Effects,
+        now: Instant,
+        *,
+        goes_out: bool,
+        offer: Endorsement | None = None,
     ) -> Approval | None:
         verdict = judgement.verdict
-        if goes_out and facts.approval is not None and "approved_by_person" in verdict.codes:
+        if (
+            goes_out
+            and facts.approval is not None
+            and ("approved_by_person" in verdict.codes or facts.approval.endorses)
+        ):
             used = replace(facts.approval, state=ApprovalState.USED)
             step.writes.append(PutApproval(used))
             step.records.append(approval_record(used, now))
@@ -438,6 +496,9 @@ class Evaluations:
             # Refused with the same word: more questions would only teach the person to wave them through.
             return None
         level = verdict.factors.risk.value if verdict.factors else None
+        why = " ".join(reason.fact for reason in verdict.reasons if reason.fact)
+        if offer is not None and offer.warned:
+            why = f"{warning(facts.origins or (), facts.attribution, facts.findings)} {why}"
         asked = Approval(
             id=self._new_id("a"),
             kind=ApprovalKind.CALL,
@@ -446,11 +507,12 @@ class Evaluations:
             target=ask.resource.id,
             digest=ask.digest,
             text=f"{ask.action.name} {ask.resource.id} {ask.text}".strip(),
-            why=" ".join(reason.fact for reason in verdict.reasons if reason.fact)[:2000],
+            why=why[:2000],
             risk=100 if level is None else round(level * 100),
             asked=now,
             expires=Instant(now + self._rules.grants.approval_seconds),
             price=judgement.cost,
+            offer=offer,
         )
         step.writes.append(PutApproval(asked))
         step.records.append(approval_record(asked, now))

@@ -10,7 +10,8 @@ from jittrust.broker.responses import StopIndex
 from jittrust.broker.state import State
 from jittrust.broker.told import Fact, told_of_act
 from jittrust.core.approval import Approval, ApprovalState
-from jittrust.core.authority.endorsement import endorsed_origins
+from jittrust.core.authority.endorsement import directed, directing, endorsed_for, endorsed_origins
+from jittrust.core.authority.map import Endorsement
 from jittrust.core.authority.pin import PinState
 from jittrust.core.decide import Facts, read_arguments
 from jittrust.core.errors import JitError
@@ -65,11 +66,13 @@ class Gather:
         observed: bool = False,
         narrowing: str = "",
         said: JudgeSaid | None = None,
+        endorsing: tuple[Endorsement, ...] = (),
     ) -> Facts:
         """The facts of `ask` as they are at this very moment; nothing is awaited.
 
         `observed`: the enforcement point that asks only observes, whatever the mission says. `narrowing`: a token that narrows the grant, as
         `Shown.narrowing`. `said`: what the judge said of the call, which was judged before and is judged again.
+        `endorsing`: endorsements that nobody gave yet, to find out what would become of the call under them.
         """
         server, _, name = ask.resource.id.partition("/")
         stop = self._stops.reaching(ask.subject.id, grant.mission, grant)
@@ -102,13 +105,14 @@ class Gather:
         memory = self._state.memory(mission.id)
         while memory.recent and now - memory.recent[0] > _RECENT:
             memory.recent.popleft()
-        if said is None:
+        if said is None and not endorsing:
             memory.recent.append(now)
         origins: tuple[ArgumentOrigin, ...] | None = None
         keys: tuple[str, ...] = ()
         reading: ActionReading | None = None
         roles: Mapping[str, ArgumentRole] | None = None
         attribution: Attribution | None = None
+        endorsement: Endorsement | None = None
         if tool is not None:
             roles = argument_roles(tool, ask.arguments)
             read = read_arguments(ask)
@@ -116,17 +120,26 @@ class Gather:
             keys = value_keys(tool, ask.arguments, roles, self._rules.context)
             # What the index had to forget it marks value by value; only results that were never seen make every origin unknown.
             if not memory.results_lost:
-                origins = endorsed_origins(
-                    memory.provenance.trace(ask.arguments, mission.goal, roles, memory.operator),
-                    mission.authority.endorsements,
+                origins = memory.provenance.trace(ask.arguments, mission.goal, roles, memory.operator)
+                explain = memory.provenance.sentences.explain
+                attribution = explain(tool, reading, ask.arguments, roles, read_goal(mission.goal))
+                pairs = endorsed_for(
+                    mission.authority.endorsements, None if grant.authority is None else grant.authority.endorsements
+                )
+                told = directing(
+                    (*(mine for mine, _ in pairs), *endorsing),
                     memory.sources,
+                    memory.findings,
                     reading,
                     ask.arguments,
                     roles,
                 )
-                attribution = memory.provenance.sentences.explain(
-                    tool, reading, ask.arguments, roles, read_goal(mission.goal)
-                )
+                if told:
+                    origins = endorsed_origins(origins, told)
+                    used = directed(origins, attribution, told)
+                    # What is spent is the mission's, whichever part of it the grant was given.
+                    endorsement = next((whole for mine, whole in pairs if mine is used), used)
+                    attribution = explain(tool, reading, ask.arguments, roles, read_goal(mission.goal), told.keys())
         history = self._state.histories.get(agent_of(ask, grant), History())
         return Facts(
             mission=mission,
@@ -147,6 +160,7 @@ class Gather:
             reading=reading,
             roles=roles,
             attribution=attribution,
+            endorsement=endorsement,
             findings=tuple(memory.findings),
             cascade=cascade(_hops(mission, grant, path, ask.note, self._rules.cascade), self._rules.cascade),
             judged=said.answer if said is not None else None,

@@ -12,7 +12,8 @@ from jittrust.broker.grants import GrantBook
 from jittrust.broker.identity.index import IdentityIndex, check_active
 from jittrust.broker.record import grant_record, mission_record
 from jittrust.broker.state import State
-from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, EntryState
+from jittrust.core.authority.endorsement import endorsable, proposed_endorsements
+from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, Endorsement, EntryState
 from jittrust.core.authority.match import check_entry
 from jittrust.core.authority.propose import propose
 from jittrust.core.authority.usual import with_usual
@@ -84,7 +85,7 @@ class MissionBook:
 
     async def start(self, new: NewMission) -> Mission:
         """See `Missions.start`."""
-        if new.entries:
+        if new.entries or new.endorsements or new.endorse:
             # A map that somebody wrote widens what may be done, so it takes the approver's PIN like every approval.
             await asyncio.to_thread(self._pin.check, new.pin)
         if new.request:
@@ -148,7 +149,8 @@ class MissionBook:
         if change.to in (MissionState.APPROVED, MissionState.ACTIVE):
             check_active(self._identities.person_standing(found.person))
         now = self._clock()
-        unknown = ({*change.approve, *change.refuse}) - {entry.id for entry in found.authority.entries}
+        known = {entry.id for entry in found.authority.entries} | {one.id for one in found.authority.endorsements}
+        unknown = {*change.approve, *change.refuse} - known
         if unknown:
             raise NotFoundError(
                 "entry_unknown",
@@ -156,12 +158,13 @@ class MissionBook:
                 f"jittrust mission show {mission}",
             )
         checked_entries(change.add, {entry.id for entry in found.authority.entries})
+        endorsements = tuple(_answered_source(one, change) for one in found.authority.endorsements)
         entries = [self._answered(entry, change) for entry in found.authority.entries]
         entries += [replace(entry, state=EntryState.APPROVED, approved_by=change.by) for entry in change.add]
         state = found.state if change.to is None else move(MISSION_MOVES, found.state, change.to)
         changed = replace(
             found,
-            authority=replace(found.authority, entries=tuple(entries)),
+            authority=replace(found.authority, entries=tuple(entries), endorsements=endorsements),
             state=state,
             generation=found.generation + 1,
             confirmed=now if change.approve or change.add or state is MissionState.ACTIVE else found.confirmed,
@@ -258,7 +261,8 @@ class MissionBook:
             )
         goal = Goal(words, new.source)
         checked_entries(new.entries, set())
-        given = AuthorityMap(new.entries, new.lanes)
+        checked_endorsements(new.endorsements)
+        given = AuthorityMap(new.entries, new.lanes, new.endorsements)
         mission = Mission(
             id=identity,
             person=new.person,
@@ -271,7 +275,9 @@ class MissionBook:
             expires=Instant(now + minutes * 60),
             observe=new.observe,
         )
-        return mission if new.entries else replace(mission, authority=self.extended(mission, self._all_tools()))
+        if not new.entries:
+            mission = replace(mission, authority=self.extended(mission, self._all_tools()))
+        return _endorsed(mission, new.endorse) if new.endorse else mission
 
     def extended(self, mission: Mission, tools: Iterable[Tool]) -> AuthorityMap:
         """The map with what the goal proposes for tools it does not name yet. An entry that a person answered is never touched.
@@ -294,7 +300,8 @@ class MissionBook:
             # Nobody has answered it: more words may approve it, and a definition that a person approved meanwhile is judged anew.
             better = entry.state is EntryState.PROPOSED and newer.state is EntryState.APPROVED
             kept.append(newer if better or newer.pin != entry.pin else entry)
-        return replace(mission.authority, entries=(*kept, *derived.values()))
+        wider = replace(mission.authority, entries=(*kept, *derived.values()))
+        return replace(wider, endorsements=_pointed_at(mission, wider, tuple(known.values())))
 
     def _confirmed(self, entry: AuthorityEntry, tool: Tool, goal: Goal) -> AuthorityEntry:
         """What a weak source brought as the goal approves low risk only.
@@ -344,6 +351,64 @@ class MissionBook:
         for grant in self._grants.live_of(mission.id):
             writes.append(MoveGrant(grant.id, GrantState.REVOKED))
             records.append(grant_record(grant, "revoked", now, why, by))
+
+
+def _pointed_at(mission: Mission, authority: AuthorityMap, tools: Sequence[Tool]) -> tuple[Endorsement, ...]:
+    """The sources of the map with those that the goal points at by now. What a person answered is never touched.
+
+    What only the goal's words brought is derived anew: more words may forbid it. From a weak source of words the policy approves none.
+    """
+    derived = {one.id: one for one in proposed_endorsements(mission.goal, tools, authority)}
+    if mission.goal.source in _WEAK_SOURCES:
+        why = f"A goal from {_WEAK_SOURCES[mission.goal.source]} endorses nothing by itself."
+        derived = {
+            name: replace(one, state=EntryState.PROPOSED, approved_by="", why=f"{one.why} {why}")
+            if one.state is EntryState.APPROVED
+            else one
+            for name, one in derived.items()
+        }
+    answered = [one for one in authority.endorsements if one.approved_by and not one.approved_by.startswith("policy:")]
+    names = {one.id for one in answered}
+    return (*answered, *(one for name, one in derived.items() if name not in names))
+
+
+def _endorsed(mission: Mission, names: Sequence[str]) -> Mission:
+    """The mission with these of its proposed sources endorsed by its person."""
+    unknown = set(names) - {one.id for one in mission.authority.endorsements}
+    if unknown:
+        raise NotFoundError(
+            "entry_unknown",
+            f"The goal points at no source {', '.join(sorted(unknown))}.",
+            "What it points at: jittrust mission plan --goal TEXT",
+        )
+    change = MissionChange(approve=tuple(names), by=mission.person)
+    endorsements = tuple(_answered_source(one, change) for one in mission.authority.endorsements)
+    return replace(mission, authority=replace(mission.authority, endorsements=endorsements))
+
+
+def _answered_source(one: Endorsement, change: MissionChange) -> Endorsement:
+    if one.id in change.approve:
+        return replace(one, state=EntryState.APPROVED, approved_by=change.by)
+    if one.id in change.refuse:
+        return replace(one, state=EntryState.REFUSED, approved_by=change.by)
+    return one
+
+
+def checked_endorsements(endorsements: Iterable[Endorsement]) -> None:
+    """Refuse endorsements that a person wrote and that no source may have.
+
+    Raises:
+        BadInputError: code `entry_twice`, `bad_endorsement`.
+    """
+    taken: set[str] = set()
+    for one in endorsements:
+        if one.id in taken:
+            raise BadInputError("entry_twice", f"Two sources have the id {one.id}.", "Give each its own.")
+        taken.add(one.id)
+        bad = [code for code in one.intents if code not in TAXONOMY or not endorsable(code)]
+        if bad or not one.intents or not one.selectors:
+            what = f"{bad[0]} is directed by no text" if bad else "a source has kinds of acts and says what is read"
+            raise BadInputError("bad_endorsement", f"{one.tool}: {what}.", "See docs/intent.md.")
 
 
 def checked(goal: str) -> str:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 from jittrust.core.approval import Approval
-from jittrust.core.authority.map import AuthorityEntry
+from jittrust.core.authority.map import AuthorityEntry, Endorsement
 from jittrust.core.authority.pin import ToolPin
 from jittrust.core.decide import Facts, Judgement
 from jittrust.core.grant.grant import Grant, Lane, Shown
@@ -143,6 +143,7 @@ def mission_record(mission: Mission, what: str, by: str, at: Instant, why: str =
         "observe": mission.observe,
         "expires": milliseconds(mission.expires),
         "map": [_entry(entry) for entry in mission.authority.entries],
+        "endorsements": [_endorsement(one) for one in mission.authority.endorsements],
         "by": by,
         "why": why,
     }
@@ -212,6 +213,8 @@ def approval_record(approval: Approval, at: Instant) -> RecordBody:
         "state": approval.state,
         "answered_by": approval.answered_by,
         "confirmed_by": approval.confirmed_by,
+        "offer": None if approval.offer is None else _endorsement(approval.offer),
+        "endorses": approval.endorses,
     }
 
 
@@ -337,6 +340,20 @@ def _entry(entry: AuthorityEntry) -> Json:
         "state": entry.state,
         "approved_by": entry.approved_by,
         "why": entry.why,
+    }
+
+
+def _endorsement(one: Endorsement) -> Json:
+    return {
+        "id": one.id,
+        "tool": one.tool,
+        "selectors": dict(one.selectors),
+        "intents": list(one.intents),
+        "amount_most": one.amount_most,
+        "state": one.state,
+        "approved_by": one.approved_by,
+        "why": one.why,
+        "warned": one.warned,
     }
 
 

@@ -65,6 +65,7 @@ TRAIL_KEPT = 64
 ANSWERS_KEPT = 256
 ANSWERS_BYTES = 32 * 1024 * 1024  # of all kept answers together
 CALLS_KEPT = 10_000
+SOURCES_KEPT = 512  # results of one mission of which it is known which call brought them
 
 
 @dataclass(slots=True)
@@ -80,6 +81,7 @@ class OpenCall:
     reading: ActionReading | None
     keyed: bool
     observed: bool = False
+    source: ReadSource | None = None  # what it reads; None = it cannot be endorsed
 
 
 @dataclass(slots=True)
@@ -114,6 +116,13 @@ class MissionMemory:
     operator: str = ""
     sources: dict[str, ReadSource] = field(default_factory=dict)
     findings: list[TextFinding] = field(default_factory=list)
+
+    def brought(self, result: str, source: ReadSource | None) -> None:
+        """Remember which call brought a result; the oldest are forgotten first."""
+        if source is not None:
+            self.sources[result] = source
+            while len(self.sources) > SOURCES_KEPT:
+                del self.sources[next(iter(self.sources))]
 
 
 class KeptIndex(Protocol):

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
+from jittrust.core.authority.map import Endorsement
+from jittrust.core.errors import BadInputError
 from jittrust.core.units import Gas, Instant
+
+MOST_AMOUNT: Final = 1e12
+"""Largest amount that somebody endorses a source for."""
 
 
 class ApprovalState(StrEnum):
@@ -67,6 +75,8 @@ class Approval:
         asked, expires: from when, until when it may be answered and used.
         state, answered_by, confirmed_by, answered: the answer.
         price: what the call will cost.
+        offer: a source that may be endorsed instead of this one call, with the amount that the call carries; None = none.
+        endorses: the answer was to endorse it; `offer` then is what was endorsed.
     """
 
     id: str
@@ -85,6 +95,31 @@ class Approval:
     confirmed_by: ConfirmedBy = ConfirmedBy.NOBODY
     answered: Instant = Instant(0)
     price: Gas = Gas(0)
+    offer: Endorsement | None = None
+    endorses: bool = False
+
+
+def chosen(approval: Approval, up_to: float | None = None) -> Approval:
+    """The question as somebody who endorses the offered source answers it. `up_to`: as `Answer.up_to`.
+
+    Raises:
+        BadInputError: code `nothing_to_endorse`, or `bad_amount`: not a number from the call's own amount on, or an amount where acts carry none.
+    """
+    offer = approval.offer
+    if offer is None:
+        raise BadInputError(
+            "nothing_to_endorse",
+            f"The question {approval.id} offers no source to endorse.",
+            f"Answer for this one call: jittrust approve {approval.id}",
+        )
+    if up_to is None:
+        return replace(approval, endorses=True)
+    if offer.amount_most is None or not math.isfinite(up_to) or not offer.amount_most <= up_to <= MOST_AMOUNT:
+        carried = "carries no amount" if offer.amount_most is None else f"carries {offer.amount_most:g}"
+        raise BadInputError(
+            "bad_amount", f"The call {carried}; {up_to:g} is no bound for it.", "Say an amount from that on."
+        )
+    return replace(approval, offer=replace(offer, amount_most=float(up_to)), endorses=True)
 
 
 def question_challenge(approval: Approval, nonce: bytes) -> bytes:
@@ -97,6 +132,11 @@ def question_challenge(approval: Approval, nonce: bytes) -> bytes:
     Returns:
         32 bytes. Each part is hashed before it is put together, so that no part can be read as the beginning of the next.
     """
+    offer = approval.offer
+    choice: tuple[str, ...] = ()
+    if approval.endorses and offer is not None:
+        named = json.dumps(dict(offer.selectors), sort_keys=True)
+        choice = ("endorse", offer.id, offer.tool, named, *offer.intents, repr(offer.amount_most), repr(offer.warned))
     parts = (
         approval.id,
         approval.kind,
@@ -108,6 +148,7 @@ def question_challenge(approval: Approval, nonce: bytes) -> bytes:
         approval.why,
         str(int(approval.price)),
         str(round(approval.expires * 1000)),
+        *choice,
     )
     hashed = b"".join(hashlib.sha256(part.encode("utf-8", "surrogatepass")).digest() for part in parts)
     return hashlib.sha256(b"jittrust approval\x00" + hashlib.sha256(nonce).digest() + hashed).digest()

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from jittrust.core.approval import Approval, ApprovalState
-from jittrust.core.authority.map import AuthorityEntry, EntryState
+from jittrust.core.authority.endorsement import endorsement_text
+from jittrust.core.authority.map import AuthorityEntry, Endorsement, EntryState
 from jittrust.core.authority.match import Match, MatchStanding, match
 from jittrust.core.authority.pin import PinState
 from jittrust.core.authority.usual import BY_BASELINE
@@ -84,6 +85,7 @@ class Facts:
         path: the grants that the grant was carved from, as they stand now, the root first; None in it = one that is not known.
         narrowing: which condition the holder put on the grant's token forbids the call, for people; empty = none does.
         attribution: whether the goal or a sentence in a result explains the call; None = not known.
+        endorsement: the endorsement under which a source directs this call; None = no endorsed source does.
         findings: texts of this mission that read like orders to a model, oldest first.
         flow: whether a stranger's text, private data and a way out meet in this call; None = not known.
         cascade: how far the task moved from agent to agent; None = it was never handed on. `dialogue`: likewise, of the person's own words.
@@ -115,6 +117,7 @@ class Facts:
     path: tuple[Grant | None, ...] = ()
     narrowing: str = ""
     attribution: Attribution | None = None
+    endorsement: Endorsement | None = None
     findings: tuple[TextFinding, ...] = ()
     flow: Flow | None = None
     cascade: Reading | None = None
@@ -222,7 +225,7 @@ def _read(case: _Case) -> None:
     if facts.tool is None or facts.mission is None:
         return
     mission, tool = facts.mission, facts.tool
-    case.matched = match(mission.authority, tool, ask.action.name, ask.arguments, facts.roles)
+    case.matched = _with_endorsed(match(mission.authority, tool, ask.action.name, ask.arguments, facts.roles), case)
     entry = case.matched.entry if case.matched.standing is MatchStanding.INSIDE else None
     reading = facts.reading or classify(tool, read_arguments(ask))
     case.reading = reading
@@ -240,6 +243,26 @@ def _read(case: _Case) -> None:
     )
     case.wis = weighted_intent_score(case.factors, rules.weights)
     case.drift = drift(reading, o, facts.trail, rules.drift)
+
+
+def _with_endorsed(found: Match, case: _Case) -> Match:
+    """The match, or inside the map where a person lets a source direct acts of this kind and the source asks for this one.
+
+    Only where the goal's words did not reach: what a person refused, or limited in a map of their own, stays as it is. The policy never does this.
+    """
+    endorsed, tool = case.facts.endorsement, case.facts.tool
+    if endorsed is None or tool is None or endorsed.approved_by.startswith("policy:"):
+        return found
+    guessed = found.entry is None or found.entry.approved_by.startswith("policy:")
+    if found.standing not in (MatchStanding.OUTSIDE, MatchStanding.WAITING) and not (
+        found.standing is MatchStanding.CONSTRAINT_FAILED and guessed
+    ):
+        return found
+    why = f"{endorsed.approved_by} endorsed its source: {endorsement_text(endorsed)}"
+    entry = AuthorityEntry(
+        endorsed.id, tool.id, state=EntryState.APPROVED, approved_by=endorsed.approved_by, why=why, pin=tool.pin
+    )
+    return Match(MatchStanding.INSIDE, entry, why)
 
 
 def read_arguments(ask: Evaluation) -> Mapping[str, Json]:

@@ -31,6 +31,8 @@ class Answer:
         caller: the process, as the operating system says.
         assertion: WebAuthn's JSON over `Passkeys.request(approval)`, when `confirmed_by` is PASSKEY; never recorded.
         session: the console's cookie, when `confirmed_by` is PASSKEY or SESSION; a secret, never recorded.
+        endorse: yes not to this one call, but to the source that the question offers to endorse.
+        up_to: what the amounts of such acts may add up to; None = the amount of the call that is asked about.
     """
 
     approve: bool
@@ -40,6 +42,8 @@ class Answer:
     caller: Caller | None = None
     assertion: str = field(default="", repr=False)
     session: str = field(default="", repr=False)
+    endorse: bool = False
+    up_to: float | None = None
 
 
 class Approvals(Protocol):
@@ -54,6 +58,7 @@ class Approvals(Protocol):
 
         Raises:
             NotFoundError: code `approval_unknown`.
+            BadInputError: code `nothing_to_endorse` (the question offers no source), `bad_amount`.
             ConflictError: code `approval_closed`: answered, used or expired.
             RefusedError: code `pin_wrong`, `pin_not_set`, `pin_locked`, `agent_may_not_approve` (the caller descends from an agent's process),
                 `confirmation_too_weak` (client confirmation for more than low risk, or a session alone), `passkey_required` (somebody who may

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jittrust.core.authority.map import AuthorityEntry
+from jittrust.core.authority.map import AuthorityEntry, Endorsement
 from jittrust.core.mission.mission import GoalSource, Mission
 from jittrust.core.mission.states import MissionState
 from jittrust.core.response.session import Standing
@@ -19,6 +19,7 @@ class NewMission:
     `entries` is an authority map a person has already edited and approved (from a mission file); empty = derive it from the goal and the
     tools known. Giving entries takes the approver's `pin` (secret, never recorded): it widens what may be done. `request` makes the start
     idempotent: the same request and person give the same mission. `minutes`: how long it lasts; None = as long as the settings let one last.
+    `endorsements`: sources that the person's file endorses; `endorse`: ids of sources that the goal points at, to endorse. Both take the PIN too.
     """
 
     person: str
@@ -30,11 +31,13 @@ class NewMission:
     request: str = ""
     lanes: int = 1
     pin: str = ""
+    endorsements: tuple[Endorsement, ...] = ()
+    endorse: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MissionChange:
-    """What a person changes: entries approved or refused (ids), entries added, or the state. Empty members change nothing.
+    """What a person changes: entries and endorsements of sources approved or refused (ids), entries added, or the state. Empty members change nothing.
 
     Approving, adding and letting a suspended mission go on take the approver's `pin` (secret, never recorded).
     """

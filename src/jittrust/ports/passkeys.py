@@ -24,8 +24,12 @@ class Passkeys(Protocol):
         """
         ...
 
-    async def request(self, approval: str = "") -> str:
-        """Request options: to sign in, or (with `approval`) over exactly what that question asks. Raises NotFoundError: code `approval_unknown`."""
+    async def request(self, approval: str = "", *, endorse: bool = False, up_to: float | None = None) -> str:
+        """Request options: to sign in, or (with `approval`) over exactly what that question asks, or over the source that it offers to endorse.
+
+        `endorse`, `up_to`: as in the answer that is to be signed. Raises NotFoundError: code `approval_unknown`; BadInputError: code
+        `nothing_to_endorse`, `bad_amount`.
+        """
         ...
 
     async def sign_in(self, response: str) -> SignedIn:

@@ -13,7 +13,7 @@ from jittrust.broker.identity.identities import IdentityBook
 from jittrust.broker.identity.parts import IdentityParts
 from jittrust.broker.identity.people import PeopleBook
 from jittrust.broker.state import State
-from jittrust.core.approval import Approval, ApprovalKind, ApprovalState, ConfirmedBy, question_challenge
+from jittrust.core.approval import Approval, ApprovalKind, ApprovalState, ConfirmedBy, chosen, question_challenge
 from jittrust.core.errors import BadInputError, JitError, NotFoundError, RefusedError
 from jittrust.core.identity.identity import Identity, IdentityState, Role
 from jittrust.core.identity.passkey_response import said
@@ -120,7 +120,7 @@ class PasskeyBook:
         await self._state.change([*writes, *more], [*records, *told])
         return signed
 
-    async def request(self, approval: str = "") -> str:
+    async def request(self, approval: str = "", *, endorse: bool = False, up_to: float | None = None) -> str:
         """See `Passkeys.request`."""
         await self._state.refresh()
         now = self._parts.clock()
@@ -134,7 +134,7 @@ class PasskeyBook:
                 "approval_unknown", f"No question {approval[:80]} waits.", "The agent has to ask again."
             )
         nonce = self._parts.random(32)
-        challenge = question_challenge(found, nonce)
+        challenge = question_challenge(chosen(found, up_to) if endorse else found, nonce)
         self._approving.add(challenge, _OpenChallenge(_until(now), nonce=nonce), now)
         return self._parts.passkeys.request(challenge, ())
 

@@ -56,12 +56,13 @@ class Endorsement:
     Attributes:
         id: unique in its map, `s-…`.
         tool: `server/name` of the tool whose results are meant; never a pattern.
-        selectors: argument name → the exact value that the reading call must have had (which file, whose mail); empty = whatever it read.
+        selectors: argument name → the exact value that the reading call must have had (which file, whose mail), and no others.
         intents: intent codes of the acts that it may direct.
-        amount_most: largest amount that an argument of such an act may carry; None = such acts carry none.
+        amount_most: what the amounts of such acts may still add up to; None = such acts carry none.
         state: only `approved` ones count.
         approved_by: `policy:<rule>` or the person; empty while proposed.
         why: the words of the goal, for people.
+        warned: whoever approved it was told that the text reads like orders to a model.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Endorsement:
     state: EntryState = EntryState.PROPOSED
     approved_by: str = ""
     why: str = ""
+    warned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -100,8 +100,9 @@ class SentenceIndex:
         arguments: Mapping[str, Json],
         roles: Mapping[str, ArgumentRole],
         goal: GoalReading,
+        without: Container[str] = (),
     ) -> Attribution:
-        """What explains the call: see `Attribution`."""
+        """What explains the call: see `Attribution`. `without`: results whose sentences do not count, because they may direct such a call."""
         keys, said = _of_call(tool, arguments, roles, self.rules)
         weights = {root: self._weight(root) for root in islice(said, self.rules.most_stems)}
         total = math.fsum(weights.values())
@@ -122,6 +123,8 @@ class SentenceIndex:
             if seen >= self.rules.candidates:
                 break
             source, sentence = self._said[place]
+            if source in without:
+                continue
             has_key = any(key in sentence for key in keys)
             if shared[place] < self.rules.shared and not has_key:
                 continue

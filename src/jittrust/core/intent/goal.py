@@ -45,6 +45,8 @@ class Clause:
         about: what these may stand for, its identifiers and implied objects included.
         refers: it has a pronoun ("send it to …"), so that it is also about what the clauses before are about.
         reach_stems, reach_about: `stems` and `about`, with those of the clauses that it refers to.
+        said: its words, folded.
+        delegates: it asks to do what some content says ("do what the mail says"), not what the goal itself lists ("the following tasks").
     """
 
     verbs: tuple[tuple[str, tuple[VerbClass, ...]], ...]
@@ -54,6 +56,8 @@ class Clause:
     refers: bool
     reach_stems: frozenset[str] = frozenset()
     reach_about: frozenset[str] = frozenset()
+    said: str = ""
+    delegates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,7 @@ _DELEGATES = re.compile(
     r"\b(?:follow|do|perform|complete|execute|carry out|handle|work through|act on|obey|address)\b[^.!?\n]{0,60}"
     r"\b(?:instructions?|tasks?|to-?dos?|steps?|actions?|requests?|what\b[^.!?\n]{0,40}\b(?:says?|asks?|tells?|wants?))"
 )
+_LISTED = re.compile(r"\b(?:following|below|these)\b")
 _STANDS_FOR = {
     LiteralKind.EMAIL: frozenset({"mail", "person"}),
     LiteralKind.URL: frozenset({"web"}),
@@ -249,6 +254,8 @@ def _clauses(sentence: str) -> list[Clause]:
                 last.stems | clause.stems,
                 last.about | clause.about,
                 last.refers or clause.refers,
+                said=f"{last.said}, {clause.said}",
+                delegates=last.delegates or clause.delegates,
             )
         found.append(clause)
     return found
@@ -278,7 +285,15 @@ def _clause(part: str) -> Clause:
         about.add("person")
     if "person" in about and any(VerbClass.SEND in kinds for _, kinds in (*verbs, *forbidden)):
         about.add("message")  # what is sent to a person is a message
-    return Clause(tuple(verbs), tuple(forbidden), frozenset(roots), frozenset(about), _REFERS.search(text) is not None)
+    return Clause(
+        tuple(verbs),
+        tuple(forbidden),
+        frozenset(roots),
+        frozenset(about),
+        _REFERS.search(text) is not None,
+        said=text,
+        delegates=any(_LISTED.search(hit.group()) is None for hit in _DELEGATES.finditer(text)),
+    )
 
 
 def _verbs_at(tokens: tuple[str, ...], at: int, root: str) -> list[_Verb]:

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import re2
 
-from jittrust.core.authority.map import AuthorityEntry, AuthorityMap
+from jittrust.core.authority.endorsement import endorsement_inside
+from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, EntryState
 from jittrust.core.errors import RefusedError
 from jittrust.core.grant.grant import Grant, PassBinding, Strictness
 from jittrust.core.grant.states import GrantState
@@ -25,7 +26,9 @@ def map_widenings(parent: AuthorityMap, child: AuthorityMap) -> tuple[Reason, ..
     Only approved entries count, on both sides: the others let nothing through. Every approved child entry must lie inside one approved parent
     entry, and the uses of all that lie inside the same one are added up.
 
-    Codes: `widens_lanes`, `widens_entry`, `widens_uses`.
+    Every approved endorsement of a source must lie inside one of the parent's.
+
+    Codes: `widens_lanes`, `widens_entry`, `widens_uses`, `widens_endorsement`.
     """
     return _compared(parent, child)[0]
 
@@ -55,6 +58,12 @@ def _compared(parent: AuthorityMap, child: AuthorityMap) -> tuple[tuple[Reason, 
             found.append(
                 Reason("widens_uses", f"{entry.tool} ({entry.id}) may be used more often than the parent allows")
             )
+    endorsed = [one for one in parent.endorsements if one.state is EntryState.APPROVED]
+    found += [
+        Reason("widens_endorsement", f"nothing in the parent provably endorses {source.tool} ({source.id})")
+        for source in child.endorsements
+        if source.state is EntryState.APPROVED and not any(endorsement_inside(one, source) for one in endorsed)
+    ]
     taken = tuple((parent.approved[at].id, before[at] - now) for at, now in left.items() if now < before[at])
     return tuple(found), taken
 
