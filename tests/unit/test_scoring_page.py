@@ -15,6 +15,7 @@ from jittrust.core.intent.alignment import AlignmentRules
 from jittrust.core.intent.attribution import AttributionRules
 from jittrust.core.intent.baseline import Baseline, BaselineRules
 from jittrust.core.intent.cascade import CascadeRules
+from jittrust.core.intent.dialogue import DialogueRules
 from jittrust.core.intent.drift import DriftRules
 from jittrust.core.intent.fields import FieldRules
 from jittrust.core.intent.goal import GoalRules
@@ -39,7 +40,8 @@ from jittrust.core.scoring.wis import Weights
 
 DOCS = Path(__file__).parents[2] / "docs"
 RULES = (
-    AlignmentRules, AttributionRules, BaselineRules, CascadeRules, ContextRules, DecodingRules, DriftRules, FieldRules, GoalRules, GrantRules, InjectionRules,
+    AlignmentRules, AttributionRules, BaselineRules, CascadeRules, ContextRules, DecodingRules, DialogueRules,
+    DriftRules, FieldRules, GoalRules, GrantRules, InjectionRules,
     IntentRules, JudgeRules, LadderRules, LearningRules, PriceRules, ProposalRules,
     ProvenanceRules, ReadingBounds, RiskRules, RoleRules, RotationRules, Rules, TextRules, TrustRules, Weights,
 )  # fmt: skip

@@ -19,6 +19,7 @@ from jittrust.core.authority.propose import propose
 from jittrust.core.authority.usual import with_usual
 from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
 from jittrust.core.grant.states import GrantState
+from jittrust.core.intent.dialogue import read_message
 from jittrust.core.intent.reading import classify
 from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.mission.mission import Goal, GoalSource, Mission
@@ -107,7 +108,10 @@ class MissionBook:
 
     async def say(self, person: str, text: str, source: GoalSource, session: str) -> Mission:
         """See `Missions.say`."""
-        words, now = checked(text), self._clock()
+        words = checked(text)
+        # A person pastes what others wrote: it is read away from the loop, and once.
+        await asyncio.to_thread(read_message, words)
+        now = self._clock()
         # Words that are in the goal already are answered from memory: it must not be what a failed step left there.
         await self._state.refresh()
         current = self.running(person)

@@ -23,6 +23,7 @@ from jittrust.core.intent.alignment import clarity
 from jittrust.core.intent.attribution import NOT_ATTRIBUTED, Attribution
 from jittrust.core.intent.baseline import surprise, usual_origin, usual_shape
 from jittrust.core.intent.cascade import doubt_of_cascade
+from jittrust.core.intent.dialogue import doubt_of_dialogue
 from jittrust.core.intent.drift import TrailStep, drift
 from jittrust.core.intent.findings import TextFinding
 from jittrust.core.intent.flow import Flow, doubt_of_flow
@@ -648,6 +649,7 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
     for doubt in (
         doubt_of_flow(facts.flow),
         doubt_of_cascade(facts.cascade, case.rules.cascade),
+        doubt_of_dialogue(facts.dialogue, case.rules.dialogue),
         doubt_of_judge(facts.judged, case.rules.judge_confident),
     ):
         if doubt is not None and not outside:

@@ -168,6 +168,11 @@ REASONS: Mapping[str, ReasonCode] = _table(
         "From agent to agent the task has moved too far from the person's words.",
         AgentCode.APPROVAL_NEEDED,
     ),
+    (
+        "dialogue_drift",
+        "The person's messages were steered to where the first of them did not go, and only the late ones cover the call.",
+        AgentCode.APPROVAL_NEEDED,
+    ),
     ("judge_doubts", "The optional judge finds that the call does not serve the goal.", AgentCode.APPROVAL_NEEDED),
     ("narrowed", "Privileges are reduced: every call with consequences needs a person.", AgentCode.APPROVAL_NEEDED),
     ("aligned", "The call serves the goal, within the usual.", AgentCode.OK),

@@ -9,6 +9,7 @@ from jittrust.core.grant.lanes import RotationRules
 from jittrust.core.intent.alignment import AlignmentRules
 from jittrust.core.intent.baseline import NO_BASELINE, Baseline
 from jittrust.core.intent.cascade import CascadeRules
+from jittrust.core.intent.dialogue import DialogueRules
 from jittrust.core.intent.drift import DriftRules
 from jittrust.core.intent.judge import JudgeRules
 from jittrust.core.intent.misaligned import MisalignedModel
@@ -68,6 +69,7 @@ class Rules:
     proposal: ProposalRules = field(default_factory=ProposalRules)
     drift: DriftRules = field(default_factory=DriftRules)
     cascade: CascadeRules = field(default_factory=CascadeRules)
+    dialogue: DialogueRules = field(default_factory=DialogueRules)
     judge: JudgeRules = field(default_factory=JudgeRules)
     context: ContextRules = field(default_factory=ContextRules)
     risk: RiskRules = field(default_factory=RiskRules)
