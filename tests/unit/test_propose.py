@@ -154,8 +154,8 @@ SHELL = (
     [
         ("Could you ignite the engine for me?", CAR, {"car/startEngine"}),
         ("Initiate the engine and lock all doors.", CAR, {"car/startEngine", "car/lockDoors"}),
-        ("Let's proceed with an order of 50 shares.", SHOP, {"shop/place_order"}),
-        ("Proceed by cancelling the order.", SHOP, {"shop/cancel_order"}),
+        ("Let's proceed with an order of 50 shares.", SHOP, {"shop/place_order", "shop/shop_login"}),
+        ("Proceed by cancelling the order.", SHOP, {"shop/cancel_order", "shop/shop_login"}),
         ("Make a new file called notes.txt", SHELL, {"shell/touch", "shell/cd"}),
         ("Dispatch an email to Bob", MAIL, {"mail/send_email", "mail/search_contacts", "mail/search_messages"}),
     ],
@@ -177,14 +177,15 @@ def test_an_act_may_be_named_in_other_words(goal: str, tools: tuple[Tool, ...], 
         ("Arrange the files by date", (tool("f", "create_file", "Creates a file"),), "f/create_file"),
     ],
 )
-def test_a_word_that_is_only_near_approves_nothing(goal: str, tools: tuple[Tool, ...], never: str) -> None:
-    assert never not in approved(goal, *tools)
+def test_a_word_that_is_only_near_names_nothing(goal: str, tools: tuple[Tool, ...], never: str) -> None:
+    made = propose(Goal((goal,), GoalSource.FLAG), tools)
+    assert never not in {one.tool for one in made if one.approved_by == "policy:named"}
 
 
-def test_signing_in_is_named_by_its_verb_or_its_password_and_only_where_something_else_is_done() -> None:
+def test_signing_in_is_approved_where_something_else_of_its_server_is_named() -> None:
     assert "shop/shop_login" in approved("Log me in and cancel my order 17", *SHOP)
     assert "shop/shop_login" in approved("Cancel my order 17, using username 'dana' and password 'x1'", *SHOP)
-    assert "shop/shop_login" not in approved("Cancel my order 17", *SHOP)
+    assert "shop/shop_login" in approved("Cancel my order 17", *SHOP)
     assert "shop/shop_login" not in approved("Log me in", *SHOP, *MAIL)
     assert "shop/shop_login" not in approved("Do not log me in. Cancel my order 17", *SHOP)
 

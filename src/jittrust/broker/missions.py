@@ -291,7 +291,8 @@ class MissionBook:
         if mission.goal.source in (GoalSource.FILE, GoalSource.CONSENT) or not mission.goal.stated:
             return mission.authority
         known = {tool.id: tool for tool in tools}
-        proposed = propose(mission.goal, tuple(known.values()), self._rules.proposal)
+        told = self._told(mission)
+        proposed = propose(mission.goal, tuple(known.values()), self._rules.proposal, operator=told)
         usual = self._baselines.rules(self._rules).baseline
         proposed = with_usual(mission.goal, tuple(known.values()), proposed, usual)
         derived = {entry.id: self._confirmed(entry, known[entry.tool], mission.goal) for entry in proposed}
@@ -317,6 +318,12 @@ class MissionBook:
             return entry
         why = f"{entry.why} A goal from {_WEAK_SOURCES[goal.source]} serves low risk only, so a person decides."
         return replace(entry, state=EntryState.PROPOSED, approved_by="", why=why)
+
+    def _told(self, mission: Mission) -> str:
+        """What the operator told the agent: kept with the mission, or with the one before it where this one is about to start."""
+        before = self._state.newest(mission.person)
+        kept = self._state.memories.get(mission.id) or self._state.memories.get(before.id if before is not None else "")
+        return kept.operator if kept is not None else ""
 
     def _answered(self, entry: AuthorityEntry, change: MissionChange) -> AuthorityEntry:
         if entry.id in change.approve:

@@ -1,7 +1,10 @@
 """From a goal and the tools there are to a proposed authority map. Deterministic; a proposal is not authority.
 
-The shipped policy approves by itself only reads of pinned closed-world tools that the goal can plausibly need, and consequential tools whose act
-*and* object the goal names in one clause. What matches less waits for a person; what does not match at all gets no entry.
+The shipped policy approves by itself, of pinned tools only and by stated rules: reads of the closed world that the goal can plausibly need
+(`policy:read`); acts whose verb *and* object the goal names in one clause (`policy:named`); acts that the operator's own text names as this agent's
+work and that the person's words concern (`policy:operator`); and steps of moderate risk that a task takes and nobody says: on a thing that the goal
+is about, or making what a named act needs (`policy:supporting`). Payments, permissions, secrets, deletion and what leaves for somebody else are never
+a step. What matches less waits for a person; what does not match at all gets no entry.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ from dataclasses import dataclass, replace
 from jittrust.core.authority.map import AuthorityEntry, EntryState
 from jittrust.core.intent.goal import GoalReading, Mention, mention, read_goal
 from jittrust.core.intent.origin import ArgumentRole
-from jittrust.core.intent.reading import ActionReading, classify
+from jittrust.core.intent.reading import ActionReading, Effect, classify
 from jittrust.core.intent.roles import argument_nouns, declared_roles
+from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.intent.words import (
     LIGHT,
+    READING,
     VERBS,
     LiteralKind,
     VerbClass,
@@ -29,7 +34,7 @@ from jittrust.core.intent.words import (
     stem,
     words,
 )
-from jittrust.core.mission.mission import Goal
+from jittrust.core.mission.mission import Goal, GoalSource
 from jittrust.core.model import Json, Tool
 
 
@@ -43,6 +48,8 @@ class ProposalRules:
     described_words: int = 2  # words of a description that the goal must share with a tool whose name has no noun
     most_constants: int = 20  # identifiers of the goal that one constraint lists
     most_tools: int = 2_000  # tools looked at
+    supporting_up_to: float = 0.5  # base risk up to which an act may support a goal that has no verb for it
+    supporting_below: float = 0.6  # sensitivity of what it touches under which it may
 
 
 PROPOSAL_RULES = ProposalRules()
@@ -68,6 +75,23 @@ _NEVER_BY_POLICY = frozenset(
 )
 """Acts that a person always approves, however plainly the goal names them."""
 
+_STEPS = frozenset({"D.create", "D.update", "D.tag", "C.notify_self", "I.login", "O.log"})
+"""Acts that may be a step of a task that nobody names (`policy:supporting`)."""
+
+_NO_STEP = frozenset({Effect.OUTWARD, Effect.DESTRUCTIVE, Effect.MONEY, Effect.SECRET, Effect.EXECUTES})
+_PROCEDURES = frozenset({"D.", "C.", "T.order", "T.refund", "A.delegate", "I.login", "O.log"})
+"""Beginnings of the codes of acts that an operator's text may make this agent's work (`policy:operator`)."""
+
+_UNDOES = frozenset(stem(verb) for verb in "reset revert restore rebase replace overwrite swap truncate".split())
+"""Verbs of changes that lose what was there before."""
+
+_ASKING = frozenset(stem(word) for word in "what which who whom whose where when why how".split())
+_WRITES = frozenset({VerbClass.CREATE, VerbClass.ADD, VerbClass.UPDATE})
+_MAKES = frozenset(
+    {VerbClass.CREATE, VerbClass.ADD, VerbClass.DOWNLOAD, VerbClass.MOVE, VerbClass.UPDATE, VerbClass.LOGIN}
+)
+_PEOPLE = frozenset(stem(word) for word in "human person representative supervisor staff support".split())
+
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
@@ -77,14 +101,17 @@ class _Candidate:
     named: Mention
     concerned: bool  # the goal has a noun of the tool's name
     plausible: bool  # or shares words with its description
+    told: bool = False  # the operator's text names it as this agent's work
+    barred: bool = False  # the operator's text forbids it
 
 
 @dataclass(frozen=True, slots=True)
 class _Support:
-    """What a read may support: `concerned` = the goal concerns its server; `needed` = it supplies a named act."""
+    """What a tool may support: `concerned` = the goal concerns its server; `needed` = a read that supplies an act; `step` = why it is a step."""
 
     concerned: bool
     needed: bool
+    step: str
 
 
 def entry_id(tool_id: str) -> str:
@@ -97,24 +124,31 @@ def propose(
     tools: Sequence[Tool],
     rules: ProposalRules = PROPOSAL_RULES,
     make_id: Callable[[str], str] = entry_id,
+    operator: str = "",
 ) -> tuple[AuthorityEntry, ...]:
     """The entries for a goal, in the order of `tools`; none without a goal.
 
-    Approved entries carry `policy:read` or `policy:named`; the others are proposed. A tool without a pin is never approved.
+    Approved entries carry `policy:read`, `policy:named`, `policy:operator` or `policy:supporting`; the others are proposed. A tool without a pin is
+    never approved. `operator`: what the operator told the agent to do; it is trusted like the goal, and asks for nothing by itself.
     """
     if not goal.stated:
         return ()
     read = read_goal(goal)
     offered = tools[: rules.most_tools]
     common = _common_words(offered, rules)
-    candidates = [_candidate(tool, read, common, rules) for tool in offered]
-    acting = {one.tool.server for one in candidates if one.named.both}
+    told = read_goal(Goal((operator,), GoalSource.NONE)) if operator.strip() else None
+    procedures = told if told is not None and told.whole else None
+    candidates = [_candidate(tool, read, procedures, common, rules) for tool in offered]
+    acting = frozenset(one.tool.server for one in candidates if one.named.both)
     candidates = [_signing_in(one) if one.tool.server in acting else one for one in candidates]
     concerned = {one.tool.server for one in candidates if one.concerned or one.named.both}
-    needed = _prerequisites(candidates)
+    steps = _steps(candidates, acting, read, rules)
+    needed = _prerequisites(candidates, steps)
     entries = []
     for one in candidates:
-        support = _Support(one.tool.server in concerned or not concerned, one.tool.id in needed)
+        support = _Support(
+            one.tool.server in concerned or not concerned, one.tool.id in needed, steps.get(one.tool.id, "")
+        )
         decided = _decide(one, read, support, rules)
         if decided is not None:
             state, by, why, constraints = decided
@@ -144,10 +178,14 @@ def _common_words(tools: Sequence[Tool], rules: ProposalRules) -> Mapping[str, s
     return common
 
 
-def _candidate(tool: Tool, read: GoalReading, common: Mapping[str, str], rules: ProposalRules) -> _Candidate:
+def _candidate(
+    tool: Tool, read: GoalReading, procedures: GoalReading | None, common: Mapping[str, str], rules: ProposalRules
+) -> _Candidate:
     reading = classify(tool, {})
     nouns = tuple(word for word in reading.objects if word != common.get(tool.server) and word != reading.stem)
-    named = mention(read, reading.verb, reading.stem, nouns or _described_objects(tool, reading))
+    acted_on = nouns or _described_objects(tool, reading)
+    named = mention(read, reading.verb, reading.stem, acted_on)
+    told = mention(procedures, reading.verb, reading.stem, acted_on) if procedures is not None else None
     described = set(content_stems(words(tool.description.split("\n", 1)[0][:300])))
     if (
         not nouns
@@ -164,7 +202,14 @@ def _candidate(tool: Tool, read: GoalReading, common: Mapping[str, str], rules: 
         )
     concerned = bool(set(nouns) & read.stems or concepts(nouns) & read.about)
     return _Candidate(
-        tool, reading, nouns, named, concerned, concerned or len(described & read.stems) >= rules.described_words
+        tool,
+        reading,
+        nouns,
+        named,
+        concerned,
+        concerned or len(described & read.stems) >= rules.described_words,
+        told is not None and told.both and not told.forbidden,
+        told is not None and told.forbidden,
     )
 
 
@@ -192,9 +237,78 @@ def _described_act(reading: ActionReading, described: set[str], read: GoalReadin
     return any(reading.verb in kinds and root in described for clause in read.clauses for root, kinds in clause.verbs)
 
 
-def _prerequisites(candidates: Sequence[_Candidate]) -> frozenset[str]:
+def _steps(
+    candidates: Sequence[_Candidate], acting: frozenset[str], read: GoalReading, rules: ProposalRules
+) -> Mapping[str, str]:
+    """Acts of moderate risk that the task may take though nobody names them, by tool, with the reason for people.
+
+    On what the goal is about; or signing in to a server of a named act; or making what a named act, or another such step, is to be given: "add"
+    before "commit". Nothing pays, gives a right, touches a secret, deletes, or leaves for somebody else.
+    """
+    if not read.whole or _leaves_as_is(read):
+        return {}
+    banned = {kind for clause in read.clauses for _, kinds in clause.forbidden for kind in kinds}
+    able = [one for one in candidates if one.reading.verb not in banned and _may_be_step(one, rules)]
+    stems, about = _acted_on(read)
+    steps: dict[str, str] = {}
+    for one in able:
+        if set(one.nouns) & stems or concepts(one.nouns) & about or (not one.nouns and one.plausible and stems):
+            steps[one.tool.id] = f"A step that the goal may take: it acts on {_called(one)}."
+    for one in able:
+        if one.reading.intent == "I.login" and one.tool.server in acting:
+            steps.setdefault(one.tool.id, "A step before an act that the goal names: signing in.")
+    known = [one for one in candidates if (one.named.both and one.reading.consequential) or one.tool.id in steps]
+    wanted = {word for one in known for word in _needs(one)}
+    rest = [one for one in able if one.tool.id not in steps and one.reading.verb in _MAKES and one.nouns]
+    grown = True
+    while grown:
+        grown = False
+        for one in rest:
+            made = {*one.nouns, *concepts(one.nouns)}
+            if one.tool.id not in steps and wanted & made:
+                steps[one.tool.id] = "A step that makes what an act needs that the goal names."
+                wanted |= set(_needs(one))
+                grown = True
+    return steps
+
+
+def _leaves_as_is(read: GoalReading) -> bool:
+    """Whether the person forbids any changing or making: whatever else that was about, nothing is changed that they did not name."""
+    return any(_WRITES & set(kinds) for clause in read.clauses for _, kinds in clause.forbidden)
+
+
+def _acted_on(read: GoalReading) -> tuple[frozenset[str], frozenset[str]]:
+    """Stems and concepts of the clauses that ask for more than reading: a goal that only asks to see something takes no step.
+
+    A clause without a verb that is known may ask for anything, unless the goal asks a question.
+    """
+    unclear = not _ASKING & set(read.spelled)
+    acting = [
+        clause
+        for clause in read.clauses
+        if (unclear and not clause.verbs) or any(kinds[0] not in READING for _, kinds in clause.verbs)
+    ]
+    stems = frozenset().union(*(clause.reach_stems for clause in acting)) if acting else frozenset()
+    return stems, frozenset().union(*(clause.reach_about for clause in acting)) if acting else frozenset()
+
+
+def _may_be_step(one: _Candidate, rules: ProposalRules) -> bool:
+    reading = one.reading
+    return (
+        reading.intent in _STEPS
+        and TAXONOMY[reading.intent].base_risk <= rules.supporting_up_to
+        and (reading.sensitivity_out < rules.supporting_below or reading.intent == "I.login")
+        and not (reading.open_world or reading.effects & _NO_STEP or one.named.forbidden or one.barred)
+        and reading.verb is not VerbClass.UNKNOWN
+        and reading.stem not in _UNDOES
+        and bool(one.tool.pin)
+    )
+
+
+def _prerequisites(candidates: Sequence[_Candidate], steps: Iterable[str]) -> frozenset[str]:
     """Reads that supply what a named act needs: `search_contacts` for `recipient_id`, `list_events` for `event_id`; transitively."""
-    wanted = {word for one in candidates if one.named.both for word in _needs(one)}
+    acting = frozenset(steps)
+    wanted = {word for one in candidates if one.named.both or one.tool.id in acting for word in _needs(one)}
     needed: set[str] = set()
     grown = True
     while grown:
@@ -231,11 +345,17 @@ def _decide(one: _Candidate, read: GoalReading, support: _Support, rules: Propos
     if one.named.forbidden:
         return None
     if one.reading.consequential:
-        return _decide_act(one, read, rules)
+        return _decide_act(one, read, support, rules)
     if one.reading.open_world:
         return _decide_open_read(one, read, rules)
     quiet = one.reading.sensitivity_in < rules.support_below
-    if one.plausible or one.named.both:
+    if (
+        one.told
+        and not one.reading.intent.startswith("I.")
+        and (one.plausible or one.reading.sensitivity_in < rules.supporting_below)
+    ):
+        why = "A read that the operator's text names as this agent's work."
+    elif one.plausible or one.named.both:
         why = f"A read that the goal may need: it concerns {_called(one)}."
     elif support.needed:
         why = "A read that supplies what an act needs that the goal names."
@@ -257,7 +377,7 @@ def _called(one: _Candidate) -> str:
     return f"“{' '.join(said) or one_line(one.tool.name, _LONGEST_NAME)}”"
 
 
-def _decide_act(one: _Candidate, read: GoalReading, rules: ProposalRules) -> _Decision | None:
+def _decide_act(one: _Candidate, read: GoalReading, support: _Support, rules: ProposalRules) -> _Decision | None:
     if one.named.both:
         why = f"The goal names it: {one.named.why}."
         constraints = constraints_from(one.tool, read, rules)
@@ -280,6 +400,11 @@ def _decide_act(one: _Candidate, read: GoalReading, rules: ProposalRules) -> _De
         if one.reading.verb is VerbClass.UNKNOWN:
             return EntryState.PROPOSED, "", f"{why} What the tool does is not known, so a person decides.", constraints
         return EntryState.APPROVED, "policy:named", why, constraints
+    if one.tool.pin and read.whole and _is_procedure(one):
+        why = f"The operator's text names it as this agent's work, and the person's words concern {_called(one)}."
+        return EntryState.APPROVED, "policy:operator", why, {}
+    if support.step:
+        return EntryState.APPROVED, "policy:supporting", support.step, {}
     if one.named.verb:
         return (
             EntryState.PROPOSED,
@@ -295,6 +420,16 @@ def _decide_act(one: _Candidate, read: GoalReading, rules: ProposalRules) -> _De
             {},
         )
     return None
+
+
+def _is_procedure(one: _Candidate) -> bool:
+    """Whether the operator made it this agent's work and it is about what the person speaks of; handing over to people always is."""
+    intent = one.reading.intent
+    if not one.told or intent in _NEVER_BY_POLICY or one.reading.verb is VerbClass.UNKNOWN:
+        return False
+    if intent == "A.delegate":
+        return bool(_PEOPLE & set(one.nouns))
+    return intent.startswith(tuple(_PROCEDURES)) and (one.concerned or one.named.verb)
 
 
 def _decide_open_read(one: _Candidate, read: GoalReading, rules: ProposalRules) -> _Decision | None:

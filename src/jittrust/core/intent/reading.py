@@ -18,6 +18,7 @@ from jittrust.core.intent.roles import ROLE_RULES, argument_roles, declared_role
 from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.intent.words import (
     LIGHT,
+    NOMINAL,
     NOUN_TOO,
     READING,
     VERBS,
@@ -148,6 +149,13 @@ _PERSISTENCE = frozenset(
 )
 _MEMORY = frozenset(stem(word) for word in "memory entity relation observation knowledge graph".split())
 _HELPERS = frozenset(stem(word) for word in "agent human assistant operator support".split())
+_ON_SCREEN = frozenset(
+    stem(word)
+    for word in (
+        "form field page webpage website browser button box link text input key keyboard element screen tab select option checkbox window mouse value"
+    ).split()
+)
+_PHYSICAL_TOO = frozenset(("press", "fill"))
 _BULK = frozenset(("all", "bulk", "batch", "everything"))
 _PREPOSITIONS = frozenset("by to from in into on onto for with through via of at as".split())
 _DANGER: tuple[VerbClass, ...] = (
@@ -273,6 +281,9 @@ def _say(name: str, description: str) -> _ToolWords:
     elif kind in READING and described_kind in _DANGER and _plain(sentence[described_place]):
         # The name says it reads and the description begins with an act: the act counts.
         kind, spoken, source = described_kind, sentence[described_place], "description"
+    if source == "name" and stem(spoken) in LIGHT:
+        # "make_payment" is a payment, not the making of one.
+        kind = next((NOMINAL[root] for root in map(stem, parts[place + 1 :]) if root in NOMINAL), kind)
     if kind is VerbClass.LOG and described_kind in READING:
         kind = VerbClass.READ  # a log that is shown; recording one is no greater harm
     if kind in READING:
@@ -381,7 +392,13 @@ def _intent(said: _ToolWords, nouns: frozenset[str], roles: Mapping[str, Argumen
     refined = _by_object(verb, nouns, amount=ArgumentRole.AMOUNT in roles.values(), is_secret=is_secret)
     if refined:
         return refined
+    if said.stem in _PHYSICAL_TOO and nouns and not nouns & _ON_SCREEN and not _addressed(roles):
+        return "D.update"  # a pedal is pressed and a tank is filled; nothing is typed into a page
     return _send_intent(nouns, roles) if verb is VerbClass.SEND else _BY_VERB[verb]
+
+
+def _addressed(roles: Iterable[str]) -> bool:
+    return any(not _ADDRESSES.isdisjoint(name_words(path.rsplit("/", 1)[-1])) for path in roles)
 
 
 @lru_cache(maxsize=4_096)
@@ -472,10 +489,9 @@ def _is_open(said: _ToolWords, tool: Tool, roles: Mapping[str, ArgumentRole], in
     """Whether it reaches beyond the server. A hint that says so is believed; one that denies it changes nothing."""
     if tool.annotations.open_world is True or (said.verb is VerbClass.UNKNOWN and intent != "K.read"):
         return True
-    addressed = any(not _ADDRESSES.isdisjoint(name_words(path.rsplit("/", 1)[-1])) for path in roles)
     return (
         said.opens
-        or addressed
+        or _addressed(roles)
         or intent in {"C.send_external", "C.publish", "C.input_to_form", "X.net_scan", "X.install"}
     )
 

@@ -205,13 +205,13 @@ _VERBS: Mapping[VerbClass, str] = {
     VerbClass.UPDATE: (
         "update edit modify change set replace rename patch alter adjust correct fix rewrite reschedule revise merge rebase reset checkout restore "
         "revert switch amend upsert put mark complete close resolve address sync refresh "
-        "play pause resume swap downgrade"
+        "play pause resume swap downgrade modify increase decrease extend renew undo"
     ),
     VerbClass.MOVE: "move mv",
     VerbClass.TAG: "tag label star unstar flag pin unpin like bookmark follow unfollow rate categorize",
     VerbClass.DELETE: "delete remove erase destroy drop purge clear wipe trash cancel rm unlink discard empty truncate unstage archive",
     VerbClass.DOWNLOAD: "download pull import",
-    VerbClass.SEND: "send email mail message reply forward notify text dm respond answer_to tell_to contact alert remind sms call submit deliver "
+    VerbClass.SEND: "send email mail message reply forward notify inform text dm respond answer_to tell_to contact alert remind sms call submit deliver "
     "dispatch transmit relay",
     VerbClass.PUBLISH: "publish post push upload release broadcast announce tweet share_public comment export",
     VerbClass.INPUT: "input fill type click press tap drag hover navigate_form",
@@ -310,6 +310,14 @@ _PEOPLE_SAY: Mapping[str, tuple[VerbClass, ...]] = {
     "speak": (VerbClass.DELEGATE,),
     "talk": (VerbClass.DELEGATE,),
     "connect": (VerbClass.DELEGATE,),
+    "offer": (VerbClass.SEND,),
+    "raise": (VerbClass.UPDATE,),
+    "gather": (VerbClass.READ,),
+    "collect": (VerbClass.READ,),
+    "discover": (VerbClass.READ,),
+    "determine": (VerbClass.READ,),
+    "ascertain": (VerbClass.READ,),
+    "assess": (VerbClass.READ,),
     "provide": (VerbClass.READ,),
     "furnish": (VerbClass.READ,),
     "peruse": (VerbClass.READ,),
