@@ -113,7 +113,16 @@ _OUTSIDE: Final[Mapping[WouldBe, frozenset[str]]] = {
 # A record rounds the score to two places.
 _ROUNDED: Final = 0.005
 _ASKS: Final = frozenset(
-    {"tainted_argument", "unnamed_target", "misaligned", "factor_unknown", "low_wis", "drift", "narrowed"}
+    {
+        "tainted_argument",
+        "unnamed_target",
+        "other_target",
+        "misaligned",
+        "factor_unknown",
+        "low_wis",
+        "drift",
+        "narrowed",
+    }
 )
 
 

@@ -54,7 +54,7 @@ from jittrust.core.response.stop import Stop
 from jittrust.core.rules import Rules
 from jittrust.core.scoring.context import fit
 from jittrust.core.scoring.price import price, refusal_price
-from jittrust.core.scoring.risk import first_seen, risk, tainted, unnamed
+from jittrust.core.scoring.risk import elsewhere, first_seen, risk, tainted, unnamed
 from jittrust.core.scoring.trust import after, opening
 from jittrust.core.scoring.wis import weighted_intent_score
 from jittrust.core.units import Gas, Instant, Score, Seconds, Unit
@@ -629,6 +629,14 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
             "Say it in the goal, or approve this one call: jittrust approve.",
         )
         asked = True
+    elif others := _unusual(case, _elsewhere(case, reading), suspect=suspect):
+        named = "; ".join(f"{one.path.lstrip('/')} “{one.shown}” from {one.source}" for one in others[:3])
+        case.say(
+            "other_target",
+            f"The goal names where this goes, and it would go somewhere else: {named}.",
+            "Say it in the goal, or approve this one call: jittrust approve.",
+        )
+        asked = True
     asked = _ask_if_suspect(case, suspicion, Ruling.ALLOW) is Ruling.STEP_UP or asked
     if facts.origins is None or wis.unknown:
         lost = ", ".join((*wis.unknown, *(("origins",) if facts.origins is None else ())))
@@ -663,6 +671,11 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         )
         asked = True
     return Ruling.STEP_UP if asked and ruling is Ruling.ALLOW else ruling
+
+
+def _elsewhere(case: _Case, reading: ActionReading) -> tuple[ArgumentOrigin, ...]:
+    goal = case.facts.mission.goal.text if case.facts.mission is not None else ""
+    return elsewhere(case.facts.origins or (), reading, case.ask.arguments, goal)
 
 
 def _suspicion(case: _Case) -> Reading | None:

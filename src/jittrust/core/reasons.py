@@ -138,7 +138,12 @@ REASONS: Mapping[str, ReasonCode] = _table(
     ),
     (
         "unnamed_target",
-        "An address or account to which something goes was named by nobody: not in the goal, and no result gave it as a value.",
+        "Where something goes was named by nobody: not in the goal, and no result gave it as a value.",
+        AgentCode.APPROVAL_NEEDED,
+    ),
+    (
+        "other_target",
+        "The goal names where such a thing goes, and it would go to another address or account, which only a result gave.",
         AgentCode.APPROVAL_NEEDED,
     ),
     (

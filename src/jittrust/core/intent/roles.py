@@ -32,7 +32,7 @@ _NAMES: Mapping[ArgumentRole, str] = {
     ArgumentRole.AMOUNT: "amount price total cost fee budget value quantity sum payment deposit rate",
     ArgumentRole.TARGET: (
         "to recipient recipients cc bcc email mail address url uri link href host hostname endpoint webhook destination dest user username assignee "
-        "participant attendee channel iban account phone collaborator member owner reviewer chat room group payee beneficiary domain server ip "
+        "participant attendee channel feed audience iban account phone collaborator member owner reviewer chat room group payee beneficiary domain server ip "
         "receiver target principal role contact person invitee remote website site callback"
     ),
     ArgumentRole.CONTENT: (

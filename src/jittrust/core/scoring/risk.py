@@ -71,14 +71,13 @@ def tainted(origins: Sequence[ArgumentOrigin], reading: ActionReading) -> tuple[
 def unnamed(
     origins: Sequence[ArgumentOrigin], reading: ActionReading, arguments: Mapping[str, Json]
 ) -> tuple[ArgumentOrigin, ...]:
-    """The addresses, accounts and numbers to which a call with consequences sends something, and which nobody named.
+    """Where a call with consequences sends something, or who gets what it gives, and what nobody named.
 
     Not the person, not a field of a result. The agent may have put one together from a text that spells it in a way nobody recognises
     (`ops [at] example [dot] com`), so that it is no stranger's value to `tainted`; where it came from is not known, and the unknown is never good.
+    A room, a street or a person's name is a destination as much as an address is.
     """
-    if not reading.consequential or not (
-        {Effect.OUTWARD, Effect.MONEY} & set(reading.effects) or reading.intent.startswith(("C.", "T.", "I."))
-    ):
+    if not _sends(reading):
         return ()
     values = dict(islice(leaves(arguments), ROLE_RULES.most_leaves))
     found = []
@@ -87,9 +86,39 @@ def unnamed(
         if one.role is not ArgumentRole.TARGET or one.origin is not Origin.UNSEEN or not isinstance(value, str):
             continue
         inside = [other for other in origins if other.path.startswith(f"{one.path}#")]
-        if any(other.origin is Origin.UNSEEN for other in inside) if inside else literals(value, REACHING):
+        if not inside or any(other.origin is Origin.UNSEEN for other in inside):
             found.append(one)
     return tuple(found)
+
+
+def elsewhere(
+    origins: Sequence[ArgumentOrigin], reading: ActionReading, arguments: Mapping[str, Json], goal: str
+) -> tuple[ArgumentOrigin, ...]:
+    """Where a call with consequences sends something although the goal names another place of the very kind, and only a field of a result this one.
+
+    "Send it to mara@lumen.example" is a full answer to where it goes: an address in a contact field of what was read on the way is no better for
+    standing alone in its field. Where the goal names no place of the kind, a field may well be the one it means. `goal`: the person's words.
+    """
+    if not _sends(reading):
+        return ()
+    kinds = {one.kind for one in literals(goal, REACHING)}
+    values = dict(islice(leaves(arguments), ROLE_RULES.most_leaves)) if kinds else {}
+    return tuple(
+        one
+        for one in origins
+        if one.role is ArgumentRole.TARGET
+        and one.origin is Origin.FIELD
+        and isinstance(value := values.get(one.path), str)
+        and any(found.kind in kinds for found in literals(value, REACHING))
+    )
+
+
+def _sends(reading: ActionReading) -> bool:
+    """Whether something leaves, money moves or somebody gets a right."""
+    return reading.consequential and bool(
+        {Effect.OUTWARD, Effect.MONEY, Effect.PERMISSION} & set(reading.effects)
+        or reading.intent.startswith(("C.", "T.", "I."))
+    )
 
 
 def direct(origins: Sequence[ArgumentOrigin]) -> tuple[ArgumentOrigin, ...]:
