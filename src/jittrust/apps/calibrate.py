@@ -15,11 +15,10 @@ from pathlib import Path
 from jittrust.adapters.cedar.policy import CedarPolicy
 from jittrust.apps.replay import RecordedSession, WatchedCall, recorded_sessions, replay_session, shipped_rules
 from jittrust.core.errors import BadInputError
-from jittrust.core.intent.baseline import Baseline, seen_call
+from jittrust.core.intent.baseline import Baseline
 from jittrust.core.intent.goal import read_goal
-from jittrust.core.intent.learning import JudgedCall, JudgedMission, folds, learned, select, threshold
-from jittrust.core.intent.misaligned import LEARNED_SIGNS, MisalignedModel, signs
-from jittrust.core.intent.taxonomy import TAXONOMY
+from jittrust.core.intent.learning import JudgedCall, JudgedMission, folds, judged_call, learned, select, threshold
+from jittrust.core.intent.misaligned import MisalignedModel
 from jittrust.core.model import Json
 from jittrust.core.rules import Rules
 
@@ -75,12 +74,14 @@ def watch(sessions: Iterable[RecordedSession], rules: Rules) -> list[JudgedMissi
     return found
 
 
-def fit(missions: Sequence[JudgedMission], budget: FrictionBudget, model: MisalignedModel) -> Calibration:
-    """The baseline of the missions that may teach, with the threshold of the budget; nothing is promised yet."""
+def fit(
+    missions: Sequence[JudgedMission], budget: FrictionBudget, model: MisalignedModel, now: float = 0.0
+) -> Calibration:
+    """The baseline of the missions that may teach, with the threshold of the budget; nothing is promised yet. `now`: seconds, for what fades."""
     found = select(missions, model)
     made = replace(
-        learned(found.missions),
-        threshold=threshold(found.missions, budget.calls, budget.missions, model),
+        learned(found.missions, now),
+        threshold=threshold(found.missions, budget.calls, budget.missions, model, now),
         calls_budget=budget.calls,
         missions_budget=budget.missions,
     )
@@ -153,14 +154,8 @@ def calibrate(paths: Sequence[Path], budget: FrictionBudget) -> Calibration:
 
 
 def _judged(call: WatchedCall) -> JudgedCall:
-    found = signs(read_goal(call.goal), call.reading, call.origins, call.attribution)
-    harm = TAXONOMY[call.reading.intent].base_risk
-    return JudgedCall(
-        seen_call(call.tool, call.origins, call.keys, harm),
-        call.before,
-        {name: value for name, value in found.items() if name not in LEARNED_SIGNS and value},
-        call.reading.consequential,
-    )
+    goal = read_goal(call.goal)
+    return judged_call(goal, call.tool, call.reading, call.origins, call.attribution, call.keys, call.before)
 
 
 def _percent(share: float, of: int) -> str:

@@ -10,6 +10,7 @@ from jittrust.broker.baselines import BaselineIndex
 from jittrust.broker.gather import Gather, agent_of
 from jittrust.broker.grants import GrantBook
 from jittrust.broker.judging import JudgeDesk
+from jittrust.broker.learnable import learnable
 from jittrust.broker.leases import LeaseBook
 from jittrust.broker.promotions import enforced
 from jittrust.broker.record import (
@@ -321,7 +322,7 @@ class Evaluations:
                 lane,
                 shown,
                 facts.origins,
-                intent=intent_link(ask, facts, judgement, said),
+                intent={**intent_link(ask, facts, judgement, said), **learnable(facts)},
                 policy=policy_link(ask, facts, judgement, self._rules),
                 forwarded=goes_out,
                 observed=facts.observed,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,7 +14,9 @@ from jittrust.apps.cli.options import AsJson, PinStdin, State
 from jittrust.apps.cli.output import emit, moment, say, table, working
 from jittrust.apps.cli.reach import asked, person, read_pin
 from jittrust.core.errors import BadInputError
-from jittrust.core.model import Json
+
+if TYPE_CHECKING:
+    from jittrust.apps.calibrate import Calibration, FrictionBudget
 
 _NAMED_MOST: Final = 12
 
@@ -30,6 +33,12 @@ def calibrate(
         Path | None,
         typer.Option("--adopt", metavar="BASELINE", help="Put a baseline in force, from now on; takes the PIN."),
     ] = None,
+    observed: Annotated[
+        bool, typer.Option("--observed", help="Learn from the missions of this ledger that closed clean.")
+    ] = False,
+    since: Annotated[
+        float, typer.Option("--since", metavar="DAYS", min=0.01, help="With --observed: how many days back.")
+    ] = 90.0,
     show: Annotated[bool, typer.Option("--show", help="What is in force, and how often it asks.")] = False,
     drop: Annotated[bool, typer.Option("--drop", help="Take back what was adopted; takes the PIN.")] = False,
     why: Annotated[str, typer.Option("--why", help="Goes into the ledger.")] = "",
@@ -55,14 +64,18 @@ def calibrate(
 
       jittrust replay new.jsonl --baseline usual.json
 
+      jittrust calibrate --observed --since 30 --out usual.json
+
       jittrust calibrate --adopt usual.json --why "observed since May"
 
       jittrust calibrate --show
     """
     learns = bool(files)
-    if sum((learns, adopt is not None, show, drop)) != 1 or (learns and out is None):
+    if sum((learns, observed, adopt is not None, show, drop)) != 1 or ((learns or observed) and out is None):
         raise BadInputError(
-            "bad_usage", "Say FILE… with --out, or one of --adopt, --show, --drop", "See: jittrust calibrate --help"
+            "bad_usage",
+            "Say FILE… or --observed, with --out, or one of --adopt, --show, --drop",
+            "See: jittrust calibrate --help",
         )
     if show:
         return _show(state, as_json=as_json)
@@ -76,14 +89,13 @@ def calibrate(
         else:
             say(f"Baseline {gone.digest[:12]} is dropped. What only it had approved waits for a person again.")
         return DONE
-    from jittrust.apps.calibrate import FrictionBudget
+    from jittrust.apps.calibrate import FrictionBudget, as_row
     from jittrust.apps.calibrate import calibrate as learned_from
-
-    with working("Learning …", as_json=as_json):
-        found = learned_from(files or [], FrictionBudget(friction_calls / 100, friction_missions / 100))
-    from jittrust.apps.calibrate import as_row
     from jittrust.core.intent.baseline import to_json
 
+    budget = FrictionBudget(friction_calls / 100, friction_missions / 100)
+    with working("Learning …", as_json=as_json):
+        found = _observed(state, budget, since) if observed else learned_from(files or [], budget)
     if out is not None:
         out.write_text(json.dumps(to_json(found.baseline), indent=1) + "\n", encoding="utf-8")
     row = as_row(found)
@@ -94,6 +106,10 @@ def calibrate(
     _left_out(found.left_out)
     say(f"A person will be asked in {row['missions_promised']} of missions and about {row['calls_promised']} of calls,")
     say("measured on goals left out one after another.")
+    if observed:
+        say(
+            "Records hold no values, so calls were not judged again: what a baseline cannot be shown to lift is counted."
+        )
     made = found.baseline
     if made.calls_promised > made.calls_budget or made.missions_promised > made.missions_budget:
         say("That is above the budget: the rest comes from what the goals do not name and the baseline does not know.")
@@ -101,8 +117,18 @@ def calibrate(
     return DONE
 
 
-def _left_out(left: dict[str, str] | Json) -> None:
-    if not isinstance(left, dict) or not left:
+def _observed(state: Path | None, budget: FrictionBudget, since: float) -> Calibration:
+    from jittrust.adapters.files.models import shipped_model
+    from jittrust.adapters.system.clock import SteadyClock
+    from jittrust.apps.cli.promote import all_entries
+    from jittrust.apps.observed import learn_observed, ledger_missions
+
+    missions = ledger_missions(asked(state, all_entries)).values()
+    return learn_observed(missions, budget, shipped_model(), float(SteadyClock()()), since)
+
+
+def _left_out(left: Mapping[str, str]) -> None:
+    if not left:
         return
     say(f"{len(left)} taught nothing:")
     for name, why in list(left.items())[:_NAMED_MOST]:

@@ -1,4 +1,4 @@
-"""`jittrust intent`: what the engine reads out of a text, shown to people."""
+"""`jittrust intent`: what the engine reads out of a text, what it would have stopped, and the end of observing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from jittrust.apps.cli.failure import DONE, REFUSED
 from jittrust.apps.cli.options import AsJson, State
 from jittrust.apps.cli.output import emit, plain, say, table
+from jittrust.apps.cli.promote import promote, report
 from jittrust.core.errors import BadInputError
 from jittrust.core.intent.goal import Clause, GoalReading, read_goal
 from jittrust.core.intent.reading import goal_code
@@ -27,7 +28,7 @@ _SHOWN: Final = 400
 
 @app.callback()
 def _group() -> None:
-    """See what the engine reads out of a text. Nothing is stored or called."""
+    """See what the engine reads out of a text and what observing would have stopped; end observing."""
 
 
 @app.command("read")
@@ -55,6 +56,10 @@ def read_(
     else:
         _print(words, read, goal)
     return REFUSED if read.injection.suspicious else DONE
+
+
+app.command("report")(report)
+app.command("promote")(promote)
 
 
 def _from_stdin() -> str:

@@ -82,7 +82,7 @@ COMMANDS: Final[Sequence[CommandRow]] = (
     CommandRow(
         "intent",
         PROVE,
-        "Read a text: what it hides, whether it gives orders to a model, what it asks for.",
+        "Read a text; report what observing would have stopped; promote from observe to enforce.",
         _HERE + "intent:app",
     ),
     CommandRow(

@@ -232,7 +232,18 @@ def usual_shape(
 
 def usual(baseline: Baseline, tool: Tool, rules: BaselineRules = BASELINE_RULES) -> bool:
     """Whether enough distinct goals of this deployment used the tool."""
-    return baseline.tools.get(tool_key(tool), 0) >= rules.least_goals
+    return usual_tool(baseline, tool_key(tool), rules)
+
+
+def usual_tool(baseline: Baseline, key: str, rules: BaselineRules = BASELINE_RULES) -> bool:
+    """As `usual`, of a tool of which only its `tool_key` is known."""
+    return baseline.tools.get(key, 0) >= rules.least_goals
+
+
+def usual_pair(baseline: Baseline, key: str, argument: str, origin: str, rules: BaselineRules = BASELINE_RULES) -> bool:
+    """As `usual_origin`, of an argument of which only this much is known: its role does not speak for it."""
+    count, whole = baseline.origins.get((key, argument, origin), 0), baseline.origins.get((key, argument, ""), 0)
+    return count >= rules.least_goals and count >= rules.least_share * whole
 
 
 def controlled(goals: Sequence[Sequence[float]], budget: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jittrust.core.intent.attribution import Attribution
 from jittrust.core.intent.baseline import (
     NO_BASELINE,
     Baseline,
@@ -16,11 +17,27 @@ from jittrust.core.intent.baseline import (
     controlled,
     goal_key,
     learn,
+    seen_call,
     surprise_of,
+    usual_pair,
+    usual_tool,
 )
-from jittrust.core.intent.misaligned import MisalignedModel, misaligned
+from jittrust.core.intent.goal import GoalReading
+from jittrust.core.intent.misaligned import LEARNED_SIGNS, MisalignedModel, misaligned, signs
+from jittrust.core.intent.origin import ArgumentOrigin, Origin
+from jittrust.core.intent.reading import ActionReading
+from jittrust.core.intent.taxonomy import TAXONOMY
+from jittrust.core.model import Json, Tool
 
+LEARNABLE_VERSION = 1
+"""Version of what a record keeps for learning (`as_learnable`)."""
 _DAY = 86_400.0
+_NOT_ASKING = frozenset(
+    {"aligned", "inside_map", "server_read", "no_goal_read", "policy_permits", "approved_by_person"}
+)
+_OUTSIDE = frozenset({"outside_map", "waits_for_person", "constraint_failed"})
+_STRANGE_VALUE = frozenset({"tainted_argument", "unnamed_target"})
+_STRANGE_ORIGINS = frozenset({Origin.FREE_TEXT.value, Origin.UNSEEN.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +68,25 @@ class JudgedCall:
     before: str
     signs: Mapping[str, float]
     consequential: bool
+
+
+def judged_call(
+    goal: GoalReading,
+    tool: Tool,
+    reading: ActionReading,
+    origins: Sequence[ArgumentOrigin],
+    found: Attribution,
+    keys: Sequence[str],
+    before: str,
+) -> JudgedCall:
+    """What is kept of a call that was judged; `keys`: its `value_keys`, `before`: the name of the tool called before, "" = none."""
+    said = signs(goal, reading, origins, found)
+    return JudgedCall(
+        seen_call(tool, origins, keys, TAXONOMY[reading.intent].base_risk),
+        before,
+        {name: value for name, value in said.items() if name not in LEARNED_SIGNS and value},
+        reading.consequential,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +183,72 @@ def folds(
             [one for one in missions if places[goal_key(one.goal)] == fold],
             [one for one in missions if places[goal_key(one.goal)] != fold],
         )
+
+
+def as_learnable(call: JudgedCall) -> Json:
+    """What a ledger record keeps of a call so that a baseline may be learned from it later: digests and names, never a value."""
+    seen = call.seen
+    return {
+        "version": LEARNABLE_VERSION,
+        "tool": seen.tool,
+        "origins": [[argument, origin] for argument, origin in seen.origins],
+        "values": list(seen.values),
+        "teaches": seen.teaches,
+        "before": call.before,
+        "signs": {name: round(value, 4) for name, value in call.signs.items()},
+        "consequential": call.consequential,
+    }
+
+
+def learnable_of(raw: object) -> JudgedCall | None:
+    """The call that `as_learnable` wrote; None for anything else, an older record's nothing among it."""
+    if not isinstance(raw, Mapping) or raw.get("version") != LEARNABLE_VERSION:
+        return None
+    origins, values, found = raw.get("origins"), raw.get("values"), raw.get("signs")
+    tool, before = raw.get("tool"), raw.get("before")
+    if not isinstance(origins, list) or not isinstance(values, list) or not isinstance(found, Mapping):
+        return None
+    if not isinstance(tool, str) or not isinstance(before, str):
+        return None
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in origins):  # noqa: PLR2004 - argument and origin
+        return None
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in found.values()):
+        return None
+    return JudgedCall(
+        SeenCall(
+            tool,
+            tuple((str(argument), str(origin)) for argument, origin in origins),
+            tuple(map(str, values)),
+            teaches=raw.get("teaches") is True,
+        ),
+        before,
+        {str(name): float(value) for name, value in found.items()},
+        raw.get("consequential") is True,
+    )
+
+
+def would_ask(
+    call: JudgedCall, codes: frozenset[str], baseline: Baseline, model: MisalignedModel, *, asked: bool
+) -> bool:
+    """Whether a person would be asked about the call under a baseline, as far as its record tells.
+
+    `codes`: the reasons of its verdict without one; `asked`: whether a person was, or would have been, asked then. Only what a baseline may lift is
+    lifted, so what this counts is rather too much than too little.
+    """
+    if call.consequential:
+        told = misaligned({**call.signs, **surprise_of(baseline, call.seen, call.before)}, model, learned=True)
+        if float(told.value or 0.0) > baseline.threshold:
+            return True
+    if not asked:
+        return False
+    rest = codes - _NOT_ASKING - {"misaligned"}
+    if rest & _OUTSIDE:
+        if not usual_tool(baseline, call.seen.tool):
+            return True
+        rest -= _OUTSIDE
+    if rest & _STRANGE_VALUE:
+        strange = [pair for pair in call.seen.origins if pair[1] in _STRANGE_ORIGINS and not pair[0].startswith("@")]
+        if not strange or not all(usual_pair(baseline, call.seen.tool, *pair) for pair in strange):
+            return True
+        rest -= _STRANGE_VALUE
+    return bool(rest)
