@@ -18,6 +18,8 @@ from jittrust.core.intent.cascade import CascadeRules
 from jittrust.core.intent.dialogue import DialogueRules
 from jittrust.core.intent.drift import DriftRules
 from jittrust.core.intent.fields import FieldRules
+from jittrust.core.intent.findings import FindingRules
+from jittrust.core.intent.flow import FlowRules
 from jittrust.core.intent.goal import GoalRules
 from jittrust.core.intent.judge import JudgeRules
 from jittrust.core.intent.learning import LearningRules
@@ -40,10 +42,9 @@ from jittrust.core.scoring.wis import Weights
 
 DOCS = Path(__file__).parents[2] / "docs"
 RULES = (
-    AlignmentRules, AttributionRules, BaselineRules, CascadeRules, ContextRules, DecodingRules, DialogueRules,
-    DriftRules, FieldRules, GoalRules, GrantRules, InjectionRules,
-    IntentRules, JudgeRules, LadderRules, LearningRules, PriceRules, ProposalRules,
-    ProvenanceRules, ReadingBounds, RiskRules, RoleRules, RotationRules, Rules, TextRules, TrustRules, Weights,
+    AlignmentRules, AttributionRules, BaselineRules, CascadeRules, ContextRules, DecodingRules, DialogueRules, DriftRules, FieldRules, FindingRules, FlowRules,
+    GoalRules, GrantRules, InjectionRules, IntentRules, JudgeRules, LadderRules, LearningRules, PriceRules, ProposalRules, ProvenanceRules,
+    ReadingBounds, RiskRules, RoleRules, RotationRules, Rules, TextRules, TrustRules, Weights,
 )  # fmt: skip
 LEARNED = (Baseline, MisalignedModel)
 """Data that rules carry: learned, not chosen, so without a row."""

@@ -32,6 +32,7 @@ from jittrust.core.intent.attribution import Attribution
 from jittrust.core.intent.baseline import NO_BASELINE, Baseline
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.origin import ArgumentOrigin
+from jittrust.core.intent.provenance import steered
 from jittrust.core.intent.reading import ActionReading, classify
 from jittrust.core.intent.roles import argument_roles
 from jittrust.core.ledger.checkpoint import LedgerSigner
@@ -375,9 +376,19 @@ class _Run:
             # Nobody answered in the recording and the call went out all the same: what it brought back was read by the agent.
             tool = self._broker.state.tools.get(asked.resource.id)
             if tool is not None:
-                source = source_of(tool.id, asked.arguments, argument_roles(tool, asked.arguments))
-                reading = classify(tool, asked.arguments)
-                decisions.read_result(decision.mission, asked.resource.id, reading, outcome, source)
+                memory = self._broker.state.memory(decision.mission)
+                reading, roles = classify(tool, asked.arguments), argument_roles(tool, asked.arguments)
+                goal = self._broker.state.missions[decision.mission].goal
+                origins = memory.provenance.trace(asked.arguments, goal, roles, memory.operator)
+                memory.provenance.add_call(asked.arguments, origins, consequential=reading.consequential)
+                decisions.read_result(
+                    decision.mission,
+                    asked.resource.id,
+                    reading,
+                    outcome,
+                    source_of(tool.id, asked.arguments, roles),
+                    steered=steered(origins),
+                )
 
     async def _forget_responses(self, mission: str) -> None:
         """Judge the next call as if no response had been given: the session stands as normal, the mission is active."""

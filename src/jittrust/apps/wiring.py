@@ -9,7 +9,8 @@ import hmac
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -235,7 +236,7 @@ async def open_broker(
     policy = ReloadablePolicy(settings.policy.file if settings else None)
     rules = rules_of(settings)
     clock = SteadyClock()
-    with BrokerLock.take(state), contextlib.closing(FileFence(state)) as fence:
+    with BrokerLock.take(state), contextlib.closing(FileFence(state)) as fence, _reader() as reader:
         keys = load_keys(state)
         signing = SigningKey(keys.token.reveal())
         public = bytes(signing.verify_key)
@@ -294,6 +295,7 @@ async def open_broker(
                 oauth=oauth,
                 observe=observe,
                 judge=judge_of(settings, os.environ),
+                reader=reader,
             )
             async with _tended(broker):
                 yield Wired(
@@ -313,6 +315,16 @@ async def open_broker(
                 )
         finally:
             await store.close()
+
+
+@contextlib.contextmanager
+def _reader() -> Iterator[ThreadPoolExecutor]:
+    """The one thread in which texts are read beside the event loop; what it has not begun by the end is left."""
+    reader = ThreadPoolExecutor(1, thread_name_prefix="jittrust-reader")
+    try:
+        yield reader
+    finally:
+        reader.shutdown(wait=False, cancel_futures=True)
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +41,7 @@ from jittrust.broker.registry import ToolRegistry
 from jittrust.broker.responses import ResponseBook
 from jittrust.broker.search import SearchBook
 from jittrust.broker.state import State
+from jittrust.broker.texts import TextWatch
 from jittrust.core.errors import JitError
 from jittrust.core.rules import Rules
 from jittrust.core.units import Instant
@@ -129,6 +131,7 @@ class Broker:
         oauth: OAuthParts | None = None,
         observe: bool = False,
         judge: Judge | None = None,
+        reader: Executor | None = None,
     ) -> Broker:
         """Load what is stored and go on from there.
 
@@ -147,6 +150,7 @@ class Broker:
             oauth: what the authorization server needs from outside; None = what follows from the rest, with nothing fetched from anywhere.
             observe: record every verdict and stop nothing but hard refusals.
             judge: a language model that is asked about calls that stay grey; None = nobody is.
+            reader: a pool of one thread in which texts are read beside the event loop; None = they are read at once.
 
         Raises:
             UnavailableError: the store cannot be read.
@@ -167,6 +171,8 @@ class Broker:
         approvals.require_passkeys(passkeys)
         gather = Gather(state, policy, rules, oauth.attenuation)
         searches = SearchBook(state, gather, rules, clock)
+        texts = TextWatch(state, reader)
+        texts.warm()
         driving = Driving(
             decisions=Evaluations(
                 state,
@@ -179,6 +185,7 @@ class Broker:
                 observe=observe,
                 judge=judge,
                 note_key=hmac.digest(identity.hash_key, b"notes to adjacent agents", "sha256"),
+                texts=texts,
             ),
             missions=missions,
             grants=grants,

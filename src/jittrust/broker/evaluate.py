@@ -23,6 +23,7 @@ from jittrust.broker.record import (
     use_record,
 )
 from jittrust.broker.state import KeptAnswer, OpenCall, State, gas_of
+from jittrust.broker.texts import TextWatch
 from jittrust.broker.told import policy_link
 from jittrust.broker.turns import LaneTurns
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
@@ -34,8 +35,11 @@ from jittrust.core.grant import lanes, passes
 from jittrust.core.grant.grant import Grant, Lane, PassBinding, PassStanding, Presentation, Shown, Strictness
 from jittrust.core.grant.states import GrantState
 from jittrust.core.intent.drift import TrailStep
+from jittrust.core.intent.findings import TextFinding
+from jittrust.core.intent.flow import after_result
 from jittrust.core.intent.judge import JudgeSaid
 from jittrust.core.intent.note import IntentNote, note_of
+from jittrust.core.intent.provenance import steered
 from jittrust.core.intent.reading import ActionReading
 from jittrust.core.mission.mission import Mission
 from jittrust.core.mission.states import MISSION_MOVES, MissionState
@@ -68,6 +72,8 @@ QUESTIONS_MOST = 32
 _TRIES = 3
 # What opens a stream: a re-send of it opens the stream once more.
 STREAM = "stream/open"
+# Messages that are no acts of the agent.
+_NO_ACTS = frozenset({"protocol", "client"})
 _TELLS_A_PASS = frozenset({PassStanding.CHALLENGE, PassStanding.LOST_RACE})
 
 
@@ -95,11 +101,12 @@ class Evaluations:
         observe: bool = False,
         judge: Judge | None = None,
         note_key: bytes = b"",
+        texts: TextWatch | None = None,
     ) -> None:
         """Wire it up; nothing is read or written yet.
 
         `observe`: nothing is stopped anywhere (an operator's explicit choice). `judge`: who is asked about calls that stay grey; None = nobody.
-        `note_key`: secret for the digests in notes to adjacent agents; empty = no notes are written.
+        `note_key`: secret for the digests in notes to adjacent agents; empty = no notes are written. `texts`: reads what comes back; None = at once.
         """
         self._observe = observe
         self._state = state
@@ -112,6 +119,7 @@ class Evaluations:
         self._new_id = new_id
         self._turns = LaneTurns(state, rules.rotation, clock)
         self._leases = LeaseBook(state, clock)
+        self._texts = texts or TextWatch(state)
         self._judge = JudgeDesk(judge, rules.judge, clock) if judge is not None else None
         self._baselines = BaselineIndex.of(state)
 
@@ -138,8 +146,11 @@ class Evaluations:
             raise NotFoundError("evaluation_unknown", f"{evaluation} was never let out, or is settled already")
         if call.reading is not None:
             # First, whatever the store does: what came back is untrusted from now on.
-            self.read_result(call.mission, call.ask.resource.id, call.reading, outcome, call.source)
+            call.result = self.read_result(
+                call.mission, call.ask.resource.id, call.reading, outcome, call.source, steered=call.steered
+            )
             call.reading = None
+            await self._texts.answered(call.mission, call.result)
         try:
             for attempt in range(_TRIES):
                 try:
@@ -155,7 +166,8 @@ class Evaluations:
 
     async def _settle(self, evaluation: str, call: OpenCall, outcome: Outcome) -> Learned:
         now = self._clock()
-        records = [outcome_record(evaluation, call.mission, call.ask.resource.id, outcome, now)]
+        found = self._texts.found_in(call.mission, call.result)
+        records = [outcome_record(evaluation, call.mission, call.ask.resource.id, outcome, now, found)]
         writes: list[Write] = []
         next_pass = None
         if call.keyed:
@@ -176,21 +188,40 @@ class Evaluations:
         return Learned(RESPONSE_IN_FORCE[level], next_pass=next_pass)
 
     def read_result(
-        self, mission: str, resource: str, reading: ActionReading, outcome: Outcome, source: ReadSource | None = None
-    ) -> None:
-        """Index what came back: everything in it is untrusted until a person endorses its source (`source`: which call brought it)."""
+        self,
+        mission: str,
+        resource: str,
+        reading: ActionReading,
+        outcome: Outcome,
+        source: ReadSource | None = None,
+        *,
+        steered: bool = False,
+    ) -> str:
+        """Index what came back: everything in it is untrusted until a person endorses its source (`source`: which call brought it).
+
+        `steered`: a stranger's text said where the call goes, so that nothing in its result is a fact. Returns what the result is called.
+        """
         memory = self._state.memory(mission)
         memory.results += 1
-        memory.brought(f"{resource}#{memory.results}", None if reading.consequential else source)
+        result = f"{resource}#{memory.results}"
+        memory.brought(result, None if reading.consequential else source)
         memory.provenance.add_result(
-            f"{resource}#{memory.results}", resource, outcome.structured, outcome.texts, documents=reading.documents
+            result, resource, outcome.structured, outcome.texts, documents=reading.documents or steered
         )
+        memory.flow = after_result(memory.flow, result, reading, strangers=steered)
+        self._texts.read(mission, result, outcome.texts, outcome.structured)
+        return result
 
     # ---- one evaluation ---------------------------------------------------------------------------------------------------------------
 
     async def _evaluate(self, ask: Evaluation, shown: Shown, said: JudgeSaid | None = None) -> Decision:
         now = self._clock()
         backing = self._grants.behind(ask, shown, now)
+        late: tuple[TextFinding, ...] = ()
+        if ask.resource.type not in _NO_ACTS and self._texts.busy(backing.grant.mission):
+            # No call overtakes the reading of what its agent was given. The world moves on meanwhile: what stands behind the call is looked up anew.
+            late = await self._texts.caught_up(backing.grant.mission)
+            backing = self._grants.behind(ask, shown, now)
         grant, lane = backing.grant, backing.lane
         step = Effects(list(backing.writes), list(backing.records))
         if shown.binding is PassBinding.GATEWAY:
@@ -217,6 +248,8 @@ class Evaluations:
         facts = self._gather.facts(
             ask, grant, mission, presentation, now, observed=only_observes, narrowing=shown.narrowing, said=said
         )
+        if late:
+            facts = replace(facts, findings=(*facts.findings, *late))
         judgement = decide(ask, facts, self._baselines.rules(self._rules), now)
         if self._judge is not None and said is None:
             # Nothing is held or written yet. The world moves on while the judge thinks, so whatever it says the call is judged from the start again.
@@ -290,7 +323,7 @@ class Evaluations:
                 now,
                 goes_out,
                 judgement.own_entry,
-                counts=ask.resource.type not in ("protocol", "client"),
+                counts=ask.resource.type not in _NO_ACTS,
             )
         )
         after = lanes.successor(lane, ask.digest, ask.id, now)
@@ -386,6 +419,7 @@ class Evaluations:
     ) -> None:
         reading, memory = judgement.reading, self._state.memory(mission.id)
         if reading is not None and facts.tool is not None:
+            memory.provenance.add_call(ask.arguments, facts.origins or (), consequential=reading.consequential)
             step.writes.append(
                 AddHistory(
                     agent_of(ask, grant), mission.id, facts.tool.id, reading.intent, memory.last_tool, facts.keys
@@ -409,6 +443,7 @@ class Evaluations:
                 reading,
                 keyed,
                 observed=facts.observed,
+                steered=steered(facts.origins or ()),
                 source=source_of(facts.tool.id, ask.arguments, facts.roles or {}) if facts.tool is not None else None,
             )
         )

@@ -20,6 +20,7 @@ from jittrust.core.history import History
 from jittrust.core.intent.attribution import Attribution
 from jittrust.core.intent.cascade import CascadeRules, Hop, cascade, hop_of, noted
 from jittrust.core.intent.dialogue import dialogue_of_call
+from jittrust.core.intent.flow import flow_of
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.judge import JudgeSaid
 from jittrust.core.intent.note import IntentNote
@@ -163,6 +164,7 @@ class Gather:
             attribution=attribution,
             endorsement=endorsement,
             findings=tuple(memory.findings),
+            flow=flow_of(memory.flow, memory.findings, reading, origins) if reading and origins is not None else None,
             cascade=cascade(_hops(mission, grant, path, ask.note, self._rules.cascade), self._rules.cascade),
             dialogue=None if reading is None else dialogue_of_call(mission.goal, reading, self._rules.dialogue),
             judged=said.answer if said is not None else None,

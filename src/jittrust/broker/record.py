@@ -14,6 +14,7 @@ from jittrust.core.intent.adoption import AdoptedBaseline
 from jittrust.core.intent.baseline import Baseline
 from jittrust.core.intent.cascade import TaskReading
 from jittrust.core.intent.disposition import disposition
+from jittrust.core.intent.findings import TextFinding
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.judge import JudgeSaid, nearest_clause
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
@@ -107,8 +108,10 @@ def use_record(
     }
 
 
-def outcome_record(evaluation: str, mission: str, resource: str, outcome: Outcome, at: Instant) -> RecordBody:
-    """What came back: how it ended and the digest of the texts, never the texts."""
+def outcome_record(
+    evaluation: str, mission: str, resource: str, outcome: Outcome, at: Instant, found: TextFinding | None = None
+) -> RecordBody:
+    """What came back: how it ended, the digest of the texts and the signals that were found in them, never the texts."""
     digest = (
         hashlib.sha256("\x00".join(outcome.texts).encode("utf-8", "surrogatepass")).hexdigest()
         if outcome.texts
@@ -124,6 +127,14 @@ def outcome_record(evaluation: str, mission: str, resource: str, outcome: Outcom
         "texts": len(outcome.texts),
         "digest": digest,
         "detail": outcome.detail[:200],
+        "finding": None
+        if found is None
+        else {
+            "source": found.source,
+            "value": round(float(found.value), 4),
+            "signals": list[Json](found.signals[:16]),
+            "whole": found.whole,
+        },
     }
 
 

@@ -25,6 +25,7 @@ from jittrust.core.grant.states import GRANT_MOVES, GrantState
 from jittrust.core.history import History
 from jittrust.core.intent.drift import TrailStep
 from jittrust.core.intent.findings import TextFinding
+from jittrust.core.intent.flow import NO_FLOW, Flow
 from jittrust.core.intent.provenance import ProvenanceIndex
 from jittrust.core.intent.reading import ActionReading
 from jittrust.core.mission.mission import Mission
@@ -81,6 +82,8 @@ class OpenCall:
     reading: ActionReading | None
     keyed: bool
     observed: bool = False
+    steered: bool = False  # a stranger's text said where it goes, so that a stranger answers
+    result: str = ""  # what its result is called, once it came back
     source: ReadSource | None = None  # what it reads; None = it cannot be endorsed
 
 
@@ -116,6 +119,8 @@ class MissionMemory:
     operator: str = ""
     sources: dict[str, ReadSource] = field(default_factory=dict)
     findings: list[TextFinding] = field(default_factory=list)
+    unread: dict[str, asyncio.Future[TextFinding | None]] = field(default_factory=dict)  # results that are being read
+    flow: Flow = NO_FLOW
 
     def brought(self, result: str, source: ReadSource | None) -> None:
         """Remember which call brought a result; the oldest are forgotten first."""
@@ -215,6 +220,8 @@ class State:
             operator=memory.operator,
             sources=memory.sources,
             findings=memory.findings,
+            unread=memory.unread,
+            flow=memory.flow,
         )
 
     def current(self, person: str) -> Mission | None:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jittrust.core.intent.findings import TextFinding
+from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
+from jittrust.core.intent.reading import ActionReading, Effect
 from jittrust.core.model import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRules:
+    """When the three count as having met."""
+
+    private_from: float = 0.7  # sensitivity of what a read hands out from which it is private data
+
+
+FLOW_RULES = FlowRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +39,43 @@ class Flow:
     def complete(self) -> bool:
         """Whether all three met."""
         return bool(self.untrusted and self.private and self.outward)
+
+
+NO_FLOW = Flow()
+_THE_PERSONS = frozenset({Origin.GOAL, Origin.OPERATOR, Origin.ENDORSED})
+
+
+def after_result(
+    flow: Flow, source: str, reading: ActionReading, *, strangers: bool, rules: FlowRules = FLOW_RULES
+) -> Flow:
+    """What has met once a result came back. `strangers`: it holds what strangers wrote, because a stranger's text said where it comes from."""
+    untrusted = flow.untrusted or (source if strangers or reading.documents or reading.open_world else "")
+    reads = reading.sensitivity_in >= rules.private_from
+    return Flow(untrusted, flow.private or (source if reads else ""), "")
+
+
+def flow_of(
+    before: Flow, findings: Sequence[TextFinding], reading: ActionReading, origins: Sequence[ArgumentOrigin]
+) -> Flow:
+    """The flow of a call: what met before it, and where it would carry that. A result with orders in it is a stranger's, whatever tool brought it."""
+    untrusted = before.untrusted or (findings[0].source if findings else "")
+    return Flow(untrusted, before.private, _outward(reading, origins))
+
+
+def _outward(reading: ActionReading, origins: Sequence[ArgumentOrigin]) -> str:
+    """The first destination, or address in what is carried, that the person did not name; empty = none, or the call carries nothing out."""
+    if not reading.consequential or Effect.OUTWARD not in reading.effects:
+        return ""
+    return next(
+        (
+            one.shown
+            for one in origins
+            if one.origin not in _THE_PERSONS
+            and one.origin is not Origin.TRIVIAL
+            and ("#" in one.path or one.role is ArgumentRole.TARGET)
+        ),
+        "",
+    )
 
 
 def doubt_of_flow(flow: Flow | None) -> Reason | None:

@@ -7,14 +7,26 @@ dropped, the identifiers in them are kept, and answers of "seen nowhere" say tha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from jittrust.core.intent.attribution import SentenceIndex
 from jittrust.core.intent.fields import FIELD_RULES, split_result, too_many
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.roles import leaves
-from jittrust.core.intent.words import REACHING, TEXT_RULES, bare_address, decoded, fold, literals, one_line
+from jittrust.core.intent.spelling import amounts, disguises, initials, names, squeezed, written
+from jittrust.core.intent.words import (
+    REACHING,
+    TEXT_RULES,
+    bare_address,
+    decoded,
+    fold,
+    literals,
+    name_words,
+    one_line,
+)
 from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Json
 from jittrust.core.secret import hidden, without_secrets
@@ -33,6 +45,10 @@ class ProvenanceRules:
     shortest_distinct: int = 6  # characters from which a field is checked against earlier free text
     shortest_value: int = 3  # characters under which a value that is no field says nothing
     shortest_encoded: int = 16  # characters from which a field may hide encoded text
+    shortest_disguised: int = 7  # letters and digits from which a value is looked for however it is written
+    shortest_half: int = 4  # letters and digits from which a part of a value that stood in two places counts
+    longest_disguised: int = 256  # characters of a value that is looked for however it is written
+    longest_carried: int = 256  # characters of an argument that is remembered, so that its echo does not become a fact
     most_traced: int = 512  # argument values of one call that are traced; one more makes the rest unknown
     most_inside: int = 32  # identifiers of one content argument that are traced; one more makes the rest unknown
     most_content: int = 262_144  # characters of a call's contents that are read for identifiers; the rest is unknown
@@ -47,12 +63,17 @@ PROVENANCE_RULES = ProvenanceRules()
 _WORD = re.compile(r"[^\W_]+")
 _EDGE = re.compile(r"\w")
 _OFTEN = 64
+_MOST_NAMED = 64  # places of a word that are looked at for what stands beside it
+_QUICK = 16  # a plain search for one string passes so many signs in the time in which a window's words pass one
+_SHORTEST_NUMBER = 8  # digits from which a number in two halves is no chance
+_DECIDING = frozenset({ArgumentRole.TARGET, ArgumentRole.SELECTOR, ArgumentRole.CREDENTIAL})
 
 
 @dataclass(slots=True, eq=False)
 class _Text:
     source: str
     text: str
+    plain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +110,27 @@ class ProvenanceIndex:
     _made: int = 0
     _purged: int = 0
     _size: int = 0
+    _carried: dict[str, _Found] = field(default_factory=dict)
+    _plain: str | None = None
+    _starts: list[int] = field(default_factory=list)
+
+    def add_call(
+        self, arguments: Mapping[str, Json], origins: Sequence[ArgumentOrigin], *, consequential: bool
+    ) -> None:
+        """Remember what a call that goes out carries and nobody trusted said: a later result that repeats it does not make it a fact.
+
+        `consequential`: the call may have put the value there itself, so that one that the agent made up stays made up.
+        """
+        values = dict(islice(leaves(arguments), self.rules.most_traced))
+        for one in origins:
+            strange = one.origin is Origin.FREE_TEXT or (consequential and one.origin is Origin.UNSEEN)
+            value = _as_text(values.get(one.path))
+            if not strange or not self.rules.shortest_value <= len(value) <= self.rules.longest_carried:
+                continue
+            if len(self._carried) >= self.rules.most_identifiers:
+                self.lost = True
+                return
+            self._carried.setdefault(fold(value), _Found(one.origin, one.source))
 
     def add_result(
         self,
@@ -161,7 +203,7 @@ class ProvenanceIndex:
                 break
             role = roles.get(path, ArgumentRole.SELECTOR)
             text = _as_text(value)
-            origin = self._origin(text, role, said, ruled)
+            origin = self._origin(text, role, said, ruled, path)
             found.append(self._shown(path, role, origin, text))
             if isinstance(value, str) and (
                 role is ArgumentRole.CONTENT or len(text) > TEXT_RULES.longest_value or " " in text.strip()
@@ -186,7 +228,7 @@ class ProvenanceIndex:
         plain = hidden(text) if role is ArgumentRole.CREDENTIAL and text else without_secrets(text)
         return ArgumentOrigin(path, role, found.origin, found.source, one_line(plain, self.rules.longest_shown))
 
-    def _origin(self, text: str, role: ArgumentRole, said: _TrustedText, ruled: _TrustedText) -> _Found:
+    def _origin(self, text: str, role: ArgumentRole, said: _TrustedText, ruled: _TrustedText, path: str = "") -> _Found:
         value = fold(text[: TEXT_RULES.longest_value])
         if role is ArgumentRole.CONTROL or not value or value in {"true", "false", "null", "none"}:
             return _Found(Origin.TRIVIAL, "")
@@ -195,22 +237,133 @@ class ProvenanceIndex:
             return _Found(Origin.GOAL, "")
         if any(ruled.holds(one) for one in spellings):
             return _Found(Origin.OPERATOR, "")
+        short = len(value) < self.rules.shortest_value and role is not ArgumentRole.AMOUNT
+        named = self._named(value, path) if short else None
+        if named is not None:
+            return _found_in(named)
         for table in (self._fields, self._kept):
             known = next((table[one] for one in spellings if one in table), None)
             if known is not None:
                 return known
-        if len(value) < self.rules.shortest_value and role is not ArgumentRole.AMOUNT:
+        if short:
             return _Found(Origin.TRIVIAL, "")
-        return self._in_text(spellings, text)
+        return self._in_text(spellings, text, role, said)
 
-    def _in_text(self, spellings: Sequence[str], raw: str) -> _Found:
+    def _in_text(self, spellings: Sequence[str], raw: str, role: ArgumentRole, said: _TrustedText) -> _Found:
         plain = [fold(one) for one in decoded(raw[: TEXT_RULES.longest_value])]
-        for one in (*spellings, *plain):
+        amounts = written(_number(spellings[0]) or 0.0) if role is ArgumentRole.AMOUNT else ()
+        for one in (*spellings, *plain, *amounts):
             text = self._find(one)
             if text is not None:
                 return _found_in(text)
+        if role in _DECIDING and len(raw) <= self.rules.longest_disguised:
+            text = None
+            host, _, rest = bare_address(spellings[0]).partition("/")
+            if role is ArgumentRole.TARGET and rest and _HOST.fullmatch(host):
+                text = self._find(host) or self._part_of(rest)
+                if text is None and said.holds_host(host):
+                    # The host is the person's, and no part of the path stood anywhere: the agent went on from where the person pointed.
+                    return _Found(Origin.GOAL, "")
+            text = text or self._disguised(raw)
+            if text is not None:
+                return _found_in(text)
+        carried = next((self._carried[one] for one in spellings if one in self._carried), None)
+        if carried is not None:
+            return carried
         unread = self.lost or self.searched > self.rules.most_searched
         return _Found(Origin.UNSEEN, FORGOTTEN if unread else "")
+
+    def _part_of(self, path: str) -> _Text | None:
+        """The free text in which a part of a path stands."""
+        for part in islice(_PARTS.split(path), 16):
+            text = self._find(part) if len(part) > self.rules.shortest_value else None
+            if text is not None:
+                return text
+        return None
+
+    def _named(self, value: str, path: str) -> _Text | None:
+        """The free text that names a short identifier as what the argument is called: `file 11`, `id: '11'`, `#11`."""
+        if not value.isalnum():
+            return None
+        places = self._places.get(value, ())
+        if not places:
+            return None
+        called = (name for name in name_words(path.rpartition("/")[2] or path) if name.isalpha())
+        if path.rpartition("/")[2].isdigit():
+            called = (name for name in name_words(path.split("/")[1]) if name.isalpha())
+        known = "|".join(re.escape(name) for name in dict.fromkeys((*called, "id", "no", "nr", "number")))
+        pattern = re.compile(
+            rf"(?:#|\b(?:{known})s?\b(?:\W{{1,3}}(?:is|no|nr|number|id)\b)?[\W_]{{0,4}}){re.escape(value)}\b"
+        )
+        for number in islice(places, _MOST_NAMED):
+            window = self._windows.get(number)
+            if window is None or self.searched > self.rules.most_searched:
+                continue
+            self.searched += window.end - window.start
+            if pattern.search(window.text.text, window.start, min(len(window.text.text), window.end + len(value) + 32)):
+                return window.text
+        return None
+
+    def _disguised(self, raw: str) -> _Text | None:
+        """The free text that holds a value however it is written: spelled out, encoded, in look-alikes, in other words for a name, in two halves."""
+        for name in names(raw):
+            text = self._find(name)
+            if text is not None:
+                return text
+        pattern = initials(raw)
+        if pattern is not None:
+            text = self._matching(pattern, fold(raw).split()[-1])
+            if text is not None:
+                return text
+        forms = [one for one in disguises(raw) if len(one) >= self.rules.shortest_disguised]
+        if not forms or not self._texts:
+            return None
+        whole = self._squeezed()
+        for one in forms:
+            if self.searched > self.rules.most_searched:
+                return None
+            self.searched += len(whole) // _QUICK
+            at = whole.find(one)
+            if at >= 0:
+                return self._text_at(at)
+        reaches = bool(literals(raw, REACHING))
+        return self._halves(forms[0], whole) if reaches or sum(map(str.isdigit, forms[0])) >= _SHORTEST_NUMBER else None
+
+    def _halves(self, value: str, whole: str) -> _Text | None:
+        """The text in which the first part of a value stands whose rest stands elsewhere; what begins so, and what ends so, is found by halving."""
+        least = self.rules.shortest_half
+        first = _longest(lambda size: whole.find(value[:size]) >= 0, len(value))
+        last = _longest(lambda size: whole.find(value[len(value) - size :]) >= 0, len(value))
+        self.searched += 2 * len(whole) // _QUICK
+        if min(first, last) < least or first + last < len(value):
+            return None
+        return self._text_at(whole.find(value[:first]))
+
+    def _squeezed(self) -> str:
+        """All free texts as they read, one behind the other; made when a value is first looked for so."""
+        if self._plain is None:
+            parts, self._starts, at = [], [], 0
+            for one in self._texts:
+                if one.plain is None:
+                    one.plain = squeezed(one.text)
+                parts.append(one.plain)
+                self._starts.append(at)
+                at += len(one.plain) + 1
+            self._plain = "\n".join(parts)
+        return self._plain
+
+    def _text_at(self, at: int) -> _Text:
+        return self._texts[max(0, bisect_right(self._starts, at) - 1)]
+
+    def _matching(self, pattern: re.Pattern[str], word: str) -> _Text | None:
+        for number in islice(self._places.get(word, ()), _MOST_NAMED):
+            window = self._windows.get(number)
+            if window is None or self.searched > self.rules.most_searched:
+                continue
+            self.searched += window.end - window.start
+            if pattern.search(window.text.text, window.start, window.end + self.rules.longest_disguised):
+                return window.text
+        return None
 
     def _find(self, value: str) -> _Text | None:
         """The first free text in which a whole value stands between word boundaries; None = nowhere that was looked."""
@@ -252,6 +405,9 @@ class ProvenanceIndex:
                 origin, source = earlier.origin, earlier.source
             elif value in self._kept:
                 origin, source = self._kept[value].origin, self._kept[value].source
+        if value in self._carried and origin is Origin.FIELD:
+            # The agent brought it here itself.
+            origin, source = self._carried[value].origin, self._carried[value].source
         self._fields[value] = _Found(origin, source)
 
     def _add_text(self, text: str, source: str, *, endorsed: bool) -> None:
@@ -261,6 +417,7 @@ class ProvenanceIndex:
         if not endorsed:
             self.sentences.add(source, text)
         self._texts.append(added)
+        self._plain = None
         self._size += len(text)
         for start in range(0, len(text), self.rules.window):
             end = min(len(text), start + self.rules.window)
@@ -291,6 +448,7 @@ class ProvenanceIndex:
                 break
         gone = set(map(id, self._texts[:dropped]))
         del self._texts[:dropped]
+        self._plain = None
         self._windows = {number: one for number, one in self._windows.items() if id(one.text) not in gone}
         if self._made - self._purged < 2 * len(self._windows) + _OFTEN:
             return
@@ -305,6 +463,25 @@ class ProvenanceIndex:
 
 def _found_in(text: _Text) -> _Found:
     return _Found(Origin.ENDORSED if text.source.startswith("+") else Origin.FREE_TEXT, text.source.lstrip("+"))
+
+
+def _longest(holds: Callable[[int], bool], most: int) -> int:
+    """The largest size that holds; what holds for a size holds for every smaller one."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if holds(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def steered(origins: Sequence[ArgumentOrigin]) -> bool:
+    """Whether a stranger's text said where a call goes: what it brings back then is a stranger's too."""
+    return any(
+        one.role is ArgumentRole.TARGET and "#" not in one.path and one.origin is Origin.FREE_TEXT for one in origins
+    )
 
 
 def _unknown(path: str, role: ArgumentRole, shown: str) -> ArgumentOrigin:
@@ -324,13 +501,23 @@ class _TrustedText:
         number = _number(value)
         if number is not None:
             if self._numbers is None:
-                found = (_number(hit.group()) for hit in _NUMBER.finditer(self.text))
-                self._numbers = frozenset(one for one in found if one is not None)
+                found = {_number(hit.group()) for hit in _NUMBER.finditer(self.text)}
+                scaled = {one for hit in _SCALED.finditer(self.text) for one in amounts(hit.group())}
+                self._numbers = frozenset(one for one in (*found, *scaled) if one is not None)
             if number in self._numbers:
                 return True
         return _bounded_find(self.text, value) >= 0
 
+    def holds_host(self, host: str) -> bool:
+        """Whether a host stands in the text, not as part of a mail address, and the text names no path of it: then any page of it is meant."""
+        at = _bounded_find(self.text, host) if self.text else -1
+        return at >= 0 and self.text[at - 1 : at] != "@" and _PATH.match(self.text, at + len(host)) is None
 
+
+_PARTS = re.compile(r"[/?&=#]+")
+_HOST = re.compile(r"[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,8}(?::\d{1,5})?")
+_PATH = re.compile(r"/\w")
+_SCALED = re.compile(r"(?<![\w.,])\d[\d,.]{0,15}(?:[km]|bn)\b")
 _NUMBER = re.compile(r"\d[\d,]{0,15}(?:\.\d{1,6})?")
 
 
