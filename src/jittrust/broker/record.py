@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 
 from jittrust.core.approval import Approval
@@ -34,6 +35,7 @@ INTENT_LINK_VERSION = 2
 _RECOGNISED = frozenset({ArgumentRole.TARGET, ArgumentRole.SELECTOR, ArgumentRole.AMOUNT})
 _BEGINNING = 4
 _LONGEST_WORDS = 200
+_LONG_WORD = re.compile(r"[\w+/=-]{20,}")
 _LONGEST_PATH = 200
 
 
@@ -303,7 +305,7 @@ def intent_link(ask: Evaluation, facts: Facts, judgement: Judgement, said: Judge
         "disposition": stands,
         "misaligned": None if verdict.misaligned is None else _reading(verdict.misaligned),
         "clause": {"number": number, "words": _cut(words)} if number else None,
-        "sentence": {"source": found.source, "words": _cut(found.sentence), "ordered": found.ordered}
+        "sentence": {"source": found.source, "words": _quoted(found.sentence), "ordered": found.ordered}
         if found is not None and found.sentence
         else None,
         "finding": None
@@ -312,7 +314,7 @@ def intent_link(ask: Evaluation, facts: Facts, judgement: Judgement, said: Judge
             "source": worst.source,
             "value": round(float(worst.value), 4),
             "signals": list[Json](worst.signals[:8]),
-            "quote": _cut(worst.quote),
+            "quote": _quoted(worst.quote),
         },
         "flow": None
         if flow is None
@@ -338,6 +340,17 @@ def _judged(said: JudgeSaid) -> Json:
 
 def _cut(text: str) -> str:
     return one_line(without_secrets(text), _LONGEST_WORDS)
+
+
+def _quoted(text: str) -> str:
+    """A stranger's words, cut. They are kept folded, where tokens lose the capitals that give them away: whatever looks like one goes."""
+
+    def token(found: re.Match[str]) -> str:
+        word = found[0]
+        mixed = any(map(str.isdigit, word)) and any(map(str.isalpha, word))
+        return f"{word[:_BEGINNING]}…" if mixed else word
+
+    return _cut(_LONG_WORD.sub(token, text))
 
 
 def _entry(entry: AuthorityEntry) -> Json:

@@ -71,6 +71,12 @@ COMMANDS: Final[Sequence[CommandRow]] = (
     ),
     CommandRow("log", ANSWER, "Show the newest records of the ledger; -f follows.", _HERE + "log:log"),
     CommandRow(
+        "explain",
+        ANSWER,
+        "One page about one call: why it was judged so, and what would let it pass.",
+        _HERE + "explain:explain",
+    ),
+    CommandRow(
         "replay", PROVE, "Judge recorded sessions with the live rules; nothing is called.", _HERE + "replay:replay"
     ),
     CommandRow(
