@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from jittrust.core.intent.goal import Clause, GoalReading, mention, read_goal
+from jittrust.core.intent.quoted import own_words
 from jittrust.core.intent.reading import ActionReading
 from jittrust.core.intent.text import read_text
 from jittrust.core.intent.words import REACHING, READING, VerbClass, fold, literals, one_line, stem
@@ -34,6 +35,7 @@ class DialogueRules:
     outside: float = 0.15  # a new address or account that such an act reaches
     hiding: float = 0.45  # those who watch are not to know, or traces are removed
     around: float = 0.5  # a rule, limit, approval or guard is set aside
+    smuggled: float = 1.0  # orders in an encoding or in signs that nobody sees: no person wrote them to be read
     pressure: float = 0.1  # urgency or rank, beside any of these
     tolerated: float = 0.25  # weight of one turn that does not pile up
     rate: float = 4.0  # how fast what piled up turns into drift
@@ -49,15 +51,15 @@ class DialogueReading:
 
     Attributes:
         value: 0..1, how far it was steered.
-        turn: the message that turned it, counted from 0; 0 = none did.
-        since: the first message that weighed anything; 0 = none.
+        turn: the message that turned it, counted from 0; -1 = none did.
+        since: the first message that weighed anything; -1 = none.
         quote: what the turning message says, cut, for people.
         signs: what was found in it, for people.
     """
 
     value: Unit
-    turn: int = 0
-    since: int = 0
+    turn: int = -1
+    since: int = -1
     quote: str = ""
     signs: tuple[str, ...] = ()
 
@@ -74,44 +76,47 @@ class MessageReading:
 def read_message(text: str) -> MessageReading:
     """Read one message. The costly part of a dialogue: done once, and away from the event loop where there is one."""
     read = read_goal(Goal((text,), GoalSource.NONE))
-    return MessageReading(read, frozenset(reason.code for reason in read_text(text).injection.reasons))
+    # What a person quotes is content, which they may want looked at because it reads like this.
+    return MessageReading(read, frozenset(reason.code for reason in read_text(own_words(text)).injection.reasons))
 
 
 @lru_cache(maxsize=256)
 def read_dialogue(goal: Goal, rules: DialogueRules = DIALOGUE_RULES) -> DialogueReading:
     """How far a person's messages have been steered from the first of them. Monotone: one more message never lowers it."""
-    piled, heaviest, turn, since, signs = 0.0, 0.0, 0, 0, tuple[str, ...]()
+    piled, heaviest, turn, since, signs = 0.0, 0.0, -1, -1, tuple[str, ...]()
     classes: set[VerbClass] = set()
     topics: set[str] = set()
     stems: set[str] = set()
     known, secret = "", False
     for place, text in enumerate(goal.texts):
         read = read_message(text).words
-        found = tuple[str, ...]()
+        weight, found = 0.0, tuple[str, ...]()
         if place:
             before = _Before(frozenset(classes), frozenset(topics), frozenset(stems), known, secret)
             weight, found = _turn(text, read, before, rules)
-            over = weight - rules.tolerated
-            if over > 0.0:
-                piled += over
-                since = since or place
-                if over > heaviest:
-                    heaviest, turn, signs = over, place, found
+        if "encoded_order" in read_message(text).codes:
+            weight, found = weight + rules.smuggled, (*found, "orders that nobody sees")
+        over = weight - rules.tolerated
+        if over > 0.0:
+            piled += over
+            since = place if since < 0 else since
+            if over > heaviest:
+                heaviest, turn, signs = over, place, found
         secret = _SECRET in found or bool(not place and read.stems & _SENSITIVE)
         classes |= {kinds[0] for clause in read.clauses for _, kinds in clause.verbs}
         topics |= read.about
         stems |= read.stems
         known = f"{known}\n{fold(text)}"
     value = Unit(min(1.0, 1.0 - math.exp(-rules.rate * piled)))
-    quote = one_line(goal.texts[turn], _LONGEST_SHOWN) if turn else ""
+    quote = one_line(goal.texts[turn], _LONGEST_SHOWN) if turn >= 0 else ""
     return DialogueReading(value, turn, since, quote, signs)
 
 
 def dialogue_of_call(goal: Goal, reading: ActionReading, rules: DialogueRules = DIALOGUE_RULES) -> Reading | None:
     """The drift of the dialogue as far as it bears on a call: 0 where the messages before it turned ask for the call. None = there is one message."""
-    if len(goal.texts) < _LEAST_TEXTS:
-        return None
     found = read_dialogue(goal, rules)
+    if found.value <= 0.0 and len(goal.texts) < _LEAST_TEXTS:
+        return None
     if found.value <= 0.0:
         return Reading(
             "dialogue", Unit(0.0), Unit(0.8), "core.intent.dialogue", "The messages stay with what they began with."
@@ -230,12 +235,12 @@ _STOPS_GUARD = re.compile(
     r"|alarms?|alerts?|audit(?:ing)?|logging|guard(?:rail)?s?|protections?|safeguards?|scanning|two-factor|mfa|2fa|restrictions?|detection|rollback"
     r"|notifications?)\b"
 )
-_AGAINST_RULES = frozenset(("override", "persona", "prompt_leak", "encoded_order", "role_marker", "forged_tag"))
+_AGAINST_RULES = frozenset(("override", "persona", "prompt_leak", "role_marker", "forged_tag"))
 
 
 def _turn(text: str, read: GoalReading, before: _Before, rules: DialogueRules) -> tuple[float, tuple[str, ...]]:
     """What one message weighs against those before it, and why, for people."""
-    low = fold(text)
+    low = fold(own_words(text))
     found: dict[str, float] = {}
     codes = read_message(text).codes
     asks_only = _ASKS.match(low) is not None and low.endswith("?")

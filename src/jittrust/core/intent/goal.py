@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
 
+from jittrust.core.intent.quoted import own_words
 from jittrust.core.intent.words import (
     BEFORE_NOUN,
     GOAL_VERBS,
@@ -164,7 +165,8 @@ def read_goal(goal: Goal) -> GoalReading:
     clauses: list[Clause] = []
     room = GOAL_RULES.longest
     for text in goal.texts:
-        for sentence in _SENTENCES.split(visible(text[:room])):
+        # What the person quotes is content: it names values, and it asks for nothing.
+        for sentence in _SENTENCES.split(visible(own_words(text[:room]))):
             if len(clauses) <= GOAL_RULES.most_clauses:
                 clauses.extend(_clauses(sentence))
         room -= min(room, len(text))
@@ -180,7 +182,7 @@ def read_goal(goal: Goal) -> GoalReading:
         stems=frozenset().union(*(clause.stems for clause in kept)) if kept else frozenset(),
         about=frozenset().union(*(clause.about for clause in kept)) if kept else frozenset(),
         literals=literals(read),
-        delegates=_DELEGATES.search(fold(read)) is not None,
+        delegates=any(_DELEGATES.search(fold(own_words(text[: GOAL_RULES.longest]))) for text in goal.texts),
         whole=sum(map(len, goal.texts)) <= GOAL_RULES.longest and len(clauses) <= GOAL_RULES.most_clauses,
         spelled=_spelled(read),
         by_verb={name: tuple(places) for name, places in by_verb.items()},
