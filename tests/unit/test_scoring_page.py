@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jittrust.core.authority.endorsement import EndorsementRules
 from jittrust.core.authority.propose import ProposalRules
 from jittrust.core.grant.lanes import RotationRules
 from jittrust.core.intent.alignment import AlignmentRules
@@ -42,7 +43,7 @@ from jittrust.core.scoring.wis import Weights
 
 DOCS = Path(__file__).parents[2] / "docs"
 RULES = (
-    AlignmentRules, AttributionRules, BaselineRules, CascadeRules, ContextRules, DecodingRules, DialogueRules, DriftRules, FieldRules, FindingRules, FlowRules,
+    AlignmentRules, AttributionRules, BaselineRules, CascadeRules, ContextRules, DecodingRules, DialogueRules, DriftRules, EndorsementRules, FieldRules, FindingRules, FlowRules,
     GoalRules, GrantRules, InjectionRules, IntentRules, JudgeRules, LadderRules, LearningRules, PriceRules, ProposalRules, ProvenanceRules,
     ReadingBounds, RiskRules, RoleRules, RotationRules, Rules, TextRules, TrustRules, Weights,
 )  # fmt: skip

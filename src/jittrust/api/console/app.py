@@ -5,6 +5,7 @@ Every page works without anything from elsewhere: the browser is told to load no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.requests import Request
@@ -23,6 +24,7 @@ from jittrust.api.console.pages import (
     safe_next,
 )
 from jittrust.core.approval import Approval, ApprovalState, ConfirmedBy
+from jittrust.core.authority.endorsement import endorsement_text
 from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
 from jittrust.core.identity.identity import Role
 from jittrust.core.model import SubjectKind
@@ -151,7 +153,8 @@ class _Console:
         asked = await self._asked(request)
         may = RANKS.index(signed.person.role) >= RANKS.index(Role.RESPONDER)
         waits = asked.state is ApprovalState.WAITING
-        return self._pages.page("approval.html", signed, asked=asked, may=may and waits)
+        offer = "" if asked.offer is None else endorsement_text(asked.offer)
+        return self._pages.page("approval.html", signed, asked=asked, may=may and waits, offer=offer)
 
     async def _list(self, request: Request) -> Response:
         signed = await self._pages.session(request, Role.ADMIN)
@@ -224,15 +227,16 @@ class _Console:
 
     async def _approval_begin(self, request: Request) -> Response:
         await self._pages.session(request, Role.RESPONDER)
-        await body_of(request)
-        return json_of(await self._passkeys.request(request.path_params["id"]))
+        endorse, up_to = _choice(await body_of(request, "endorse", "up_to"))
+        return json_of(await self._passkeys.request(request.path_params["id"], endorse=endorse, up_to=up_to))
 
     async def _approval_answer(self, request: Request) -> Response:
         signed = await self._pages.session(request, Role.RESPONDER)
-        told = await body_of(request, "answer", "response")
+        told = await body_of(request, "answer", "response", "endorse", "up_to")
         if told["answer"] not in ("approve", "deny"):
             raise BadInputError("body_bad", "The answer is approve or deny.")
         yes = told["answer"] == "approve"
+        endorse, up_to = _choice(told) if yes else (False, None)
         answered = await self._approvals.answer(
             request.path_params["id"],
             Answer(
@@ -241,6 +245,8 @@ class _Console:
                 ConfirmedBy.PASSKEY if yes else ConfirmedBy.SESSION,
                 assertion=told["response"],
                 session=cookie_of(request),
+                endorse=endorse,
+                up_to=up_to,
             ),
         )
         return JSONResponse({"to": f"{PREFIX}/", "state": answered.state})
@@ -256,3 +262,15 @@ class _Console:
 
     async def _asked(self, request: Request) -> Approval:
         return await self._approvals.wait(request.path_params["id"], Seconds(0))
+
+
+def _choice(told: Mapping[str, str]) -> tuple[bool, float | None]:
+    """Whether the source is endorsed instead of the one call, and up to which amount."""
+    if told["endorse"] not in ("", "yes"):
+        raise BadInputError("body_bad", "The member 'endorse' is yes or left out.")
+    if not told["up_to"]:
+        return told["endorse"] == "yes", None
+    try:
+        return told["endorse"] == "yes", float(told["up_to"][:40])
+    except ValueError:
+        raise BadInputError("bad_amount", "The amount is no number.", "Write it like 98.70.") from None

@@ -11,7 +11,8 @@ from jittrust.apps.cli.failure import DONE
 from jittrust.apps.cli.options import AsJson, PinStdin, State
 from jittrust.apps.cli.output import emit, moment, say, table
 from jittrust.apps.cli.reach import asked, person, read_pin, state_of
-from jittrust.core.approval import Approval, ConfirmedBy
+from jittrust.core.approval import Approval, ConfirmedBy, chosen
+from jittrust.core.authority.endorsement import endorsement_text
 from jittrust.core.errors import BadInputError, NotFoundError
 from jittrust.ports.approvals import Answer
 from jittrust.ports.driving import Driving
@@ -21,6 +22,22 @@ QuestionId = Annotated[str, typer.Argument(metavar="ID", help="Id of the questio
 
 def approve(
     question: QuestionId = "",
+    endorse: Annotated[
+        bool,
+        typer.Option(
+            "--endorse",
+            help="Yes to the source that the question offers: what it says may direct acts of the shown kinds, without a question each time.",
+        ),
+    ] = False,
+    up_to: Annotated[
+        float | None,
+        typer.Option(
+            "--up-to",
+            min=0,
+            metavar="AMOUNT",
+            help="With --endorse: what the amounts of such acts may add up to; default: the amount of this call.",
+        ),
+    ] = None,
     set_pin: Annotated[bool, typer.Option("--set-pin", help="Set or change the approver's PIN.")] = False,
     pin_stdin: PinStdin = False,
     state: State = None,
@@ -37,7 +54,11 @@ def approve(
       jittrust approve               # what waits
 
       jittrust approve a-7k2
+
+      jittrust approve a-7k2 --endorse --up-to 100
     """
+    if up_to is not None and not endorse:
+        raise BadInputError("bad_usage", "--up-to goes with --endorse", "See: jittrust approve --help")
     if set_pin:
         return _set_pin(state, pin_stdin=pin_stdin, as_json=as_json)
     if not question:
@@ -45,7 +66,13 @@ def approve(
     found = asked(state, lambda driving: _find(driving, question))
     if not as_json:
         _show(found)
-    answer = Answer(approve=True, by=person(), confirmed_by=ConfirmedBy.PIN, pin=read_pin(from_stdin=pin_stdin))
+    if endorse:
+        # What cannot be said yes to is told before anybody types a PIN.
+        shown = chosen(found, up_to)
+        if not as_json and shown.offer is not None:
+            say(f"  You endorse {endorsement_text(shown.offer)}")
+    pin = read_pin(from_stdin=pin_stdin)
+    answer = Answer(approve=True, by=person(), confirmed_by=ConfirmedBy.PIN, pin=pin, endorse=endorse, up_to=up_to)
     return _answered(asked(state, lambda driving: driving.approvals.answer(found.id, answer)), as_json=as_json)
 
 
@@ -92,6 +119,10 @@ def _show(found: Approval) -> None:
     say(f"  What    {found.text}")
     say(f"  Why     {found.why}")
     say(f"  Risk    {found.risk} %    Price  {int(found.price)} gas    Until  {moment(found.expires)}")
+    if found.offer is not None:
+        say(f"  Or once for all (--endorse): {endorsement_text(found.offer)}")
+        if found.offer.warned:
+            say("  CAREFUL: this text reads like orders to a model. Look at it yourself before you endorse it.")
 
 
 def _answered(found: Approval, *, as_json: bool) -> int:

@@ -50,17 +50,23 @@ def show_contract(found: Contract) -> None:
     if limits:
         say()
         table(("TOOL", "ARGUMENT", "IS", "YOU ARE ASKED WHEN IT", "IN YOUR WORDS"), limits, "")
-    if found.authority.endorsements:
-        say()
-        sources = (
-            (one.id, f"{one.tool} {_selected(one)}".strip(), ", ".join(one.intents), _most(one), _endorsed(one))
-            for one in found.authority.endorsements
-        )
-        table(("SOURCE", "WHAT IT SAYS", "MAY DIRECT", "UP TO", "STANDS"), sources, "")
+    show_sources(found.authority.endorsements)
     how = found.limits
     say(
         f"\nLimits    {how.minutes} minutes; each grant {how.ttl:.0f} s and {how.gas} gas; {how.lanes} lane{'s' * (how.lanes > 1)}"
     )
+
+
+def show_sources(endorsements: Sequence[Endorsement]) -> None:
+    """The sources that may direct acts, after an empty line; nothing where there are none."""
+    if not endorsements:
+        return
+    say()
+    sources = (
+        (one.id, f"{one.tool} {_selected(one)}".strip(), ", ".join(one.intents), _most(one), _endorsed(one))
+        for one in endorsements
+    )
+    table(("SOURCE", "WHAT IT SAYS", "MAY DIRECT", "UP TO", "STANDS"), sources, "")
 
 
 _ASKS = {Origin.FREE_TEXT: "stood in text that a tool returned", Origin.UNSEEN: "was named by nobody"}

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
-from jittrust.apps.cli.contract import read_token, show_contract, show_map
+from jittrust.apps.cli.contract import read_token, show_contract, show_map, show_sources
 from jittrust.apps.cli.failure import DONE, REFUSED
 from jittrust.apps.cli.options import AsJson, PinStdin, State
 from jittrust.apps.cli.output import emit, moment, say, table, working
@@ -75,6 +75,7 @@ def plan(
             tools = _catalogue(command, server)
     planned = asked(state, lambda driving: driving.contracts.plan(goal, tools, minutes))
     entries = list(planned.contract.authority.entries)
+    sources = planned.contract.authority.endorsements
     shown = {entry.tool for entry in entries}
     closed = [tool for tool in tools if tool.id not in shown]
     if as_json and not (edit or start_it):
@@ -99,7 +100,7 @@ def plan(
         return DONE
     from jittrust.apps.mission_file import read_mission_file, written_mission
 
-    text = written_mission(goal, minutes, entries)
+    text = written_mission(goal, minutes, entries, endorsements=sources)
     if edit:
         with tempfile.TemporaryDirectory(prefix="jittrust-") as folder:
             file = Path(folder) / "mission.yaml"
@@ -109,12 +110,13 @@ def plan(
             read = read_mission_file(file)
         text = edited
         goal, minutes, entries = read.goal, read.minutes, list(read.authority(person()))
+        sources = read.endorsed(person())
     if out is not None:
         out.write_text(text, encoding="utf-8")
         if not as_json:
             say(f"\nWritten: {out}\nNext: jittrust mission start --file {shlex.quote(str(out))}")
     if edit or start_it:
-        new = NewMission(person(), goal, GoalSource.FILE, tuple(entries), minutes=minutes)
+        new = NewMission(person(), goal, GoalSource.FILE, tuple(entries), minutes=minutes, endorsements=sources)
         return _started(state, new, pin_stdin=pin_stdin, as_json=as_json)
     return DONE
 
@@ -136,6 +138,14 @@ def start(
     ] = None,
     observe: Annotated[bool, typer.Option("--observe", help="Record every verdict and stop nothing.")] = False,
     request: Annotated[str, typer.Option("--request", help="Your own id: the same id starts one mission only.")] = "",
+    endorse: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--endorse",
+            metavar="ID",
+            help="A source that the goal points at may direct its acts (ids: `jittrust mission plan`); asks for the PIN; may be repeated.",
+        ),
+    ] = None,
     pin_stdin: PinStdin = False,
     state: State = None,
     as_json: AsJson = False,
@@ -147,11 +157,25 @@ def start(
       jittrust mission start --goal "Summarise last week's commits"
 
       jittrust mission start --file map.yaml
+
+      jittrust mission start --goal "Pay the bill in bill.txt" --endorse s-1c5a9e22b0
     """
     if bool(goal) == (file is not None):
         raise BadInputError("bad_usage", "Say either --goal TEXT or --file FILE", "See: jittrust mission start --help")
+    if file is not None and endorse:
+        raise BadInputError(
+            "bad_usage", "--endorse goes with --goal", "A file lists its sources under `endorsements:`."
+        )
     if file is None:
-        new = NewMission(person(), goal, GoalSource.MISSION_START, minutes=minutes, observe=observe, request=request)
+        new = NewMission(
+            person(),
+            goal,
+            GoalSource.MISSION_START,
+            minutes=minutes,
+            observe=observe,
+            request=request,
+            endorse=tuple(endorse or ()),
+        )
         return _started(state, new, pin_stdin=pin_stdin, as_json=as_json)
     from jittrust.apps.mission_file import read_mission_file
 
@@ -165,6 +189,7 @@ def start(
         observe=observe,
         request=request,
         lanes=read.lanes,
+        endorsements=read.endorsed(person()),
     )
     return _started(state, new, pin_stdin=pin_stdin, as_json=as_json)
 
@@ -226,6 +251,7 @@ def show(mission: MissionId = "current", state: State = None, as_json: AsJson = 
         say(f"Ended     {found.why_ended}")
     say()
     show_map(found.authority.entries, "The map is empty: every consequential call asks you.")
+    show_sources(found.authority.endorsements)
     return DONE
 
 
@@ -286,22 +312,28 @@ def contract(
 def approve(
     mission: MissionId,
     entry: Annotated[
-        list[str] | None, typer.Option("--entry", metavar="ID", help="Only this entry; may be repeated.")
+        list[str] | None,
+        typer.Option("--entry", metavar="ID", help="Only this entry, or this source; may be repeated."),
     ] = None,
     refuse: Annotated[
-        list[str] | None, typer.Option("--refuse", metavar="ID", help="Refuse this entry; may be repeated.")
+        list[str] | None,
+        typer.Option("--refuse", metavar="ID", help="Refuse this entry, or this source; may be repeated."),
     ] = None,
     pin_stdin: PinStdin = False,
     state: State = None,
     as_json: AsJson = False,
 ) -> int:
-    """Approve what a mission's map only proposes. Asks for the PIN.
+    """Approve what a mission's map only proposes, or take it back. Asks for the PIN.
+
+    Sources that may direct acts are approved by their id alone, never all at once.
 
     [bold]For example[/bold]
 
       jittrust mission approve current
 
       jittrust mission approve m-4f2 --entry e-1a --refuse e-2b
+
+      jittrust mission approve current --refuse s-1c5a9e22b0
     """
 
     async def change(driving: Driving) -> Mission:
@@ -325,6 +357,7 @@ def approve(
         emit({"mission": changed})
         return DONE
     show_map(changed.authority.entries, "The map is empty.")
+    show_sources(changed.authority.endorsements)
     return DONE
 
 
@@ -359,7 +392,7 @@ def end(
 
 
 def _started(state: Path | None, new: NewMission, *, pin_stdin: bool, as_json: bool) -> int:
-    if new.entries:
+    if new.entries or new.endorsements or new.endorse:
         # A map that a person wrote widens what may be done, so it takes the person's PIN like every approval.
         new = replace(new, pin=_asked_pin(state, pin_stdin=pin_stdin))
     mission = asked(state, lambda driving: driving.missions.start(new))
@@ -371,6 +404,7 @@ def _started(state: Path | None, new: NewMission, *, pin_stdin: bool, as_json: b
         say("OBSERVE: verdicts are recorded and nothing is stopped.")
     say()
     show_map(mission.authority.entries, "No tool is known yet: the map is made when the first server joins.")
+    show_sources(mission.authority.endorsements)
     if any(entry.state is EntryState.PROPOSED for entry in mission.authority.entries):
         say(f"\nNext: jittrust mission approve {mission.id}")
     return DONE

@@ -356,8 +356,8 @@ def offered(
         if not named or not all(_stands_in(value, words) for value in values):
             return None
     catalogue = tuple(tools)
-    proposed = {intent for one in known if one.state is not EntryState.REFUSED for intent in one.intents}
-    intents = {reading.intent} | (proposed & _spoken_there(read, values, catalogue))
+    # What costs more than little is asked about by itself, so that nobody endorses it along with something else.
+    intents = {reading.intent} | {one for one in _spoken_there(read, values, catalogue) if _moderate(one, rules)}
     if delegates:
         intents |= _little_harm(catalogue, rules)
     kinds = tuple(sorted(intents))
@@ -423,7 +423,7 @@ _CURRENCY = "$€£¥ abcdefghijklmnopqrstuvwxyz"
 def _named_acts(
     read: GoalReading, tools: Sequence[Tool], authority: AuthorityMap
 ) -> tuple[tuple[str, ActionReading], ...]:
-    """The kinds of acts of the map's tools that the goal has a verb for and does not forbid."""
+    """The kinds of acts of the map's tools that the goal names, verb and object, and does not forbid."""
     known = {entry.tool for entry in authority.entries if entry.state is not EntryState.REFUSED}
     found = []
     for tool in tools:
@@ -431,7 +431,7 @@ def _named_acts(
         if tool.id not in known or not reading.consequential:
             continue
         named = mention(read, reading.verb, reading.stem, reading.objects)
-        if named.verb and not named.forbidden:
+        if named.both and not named.forbidden:
             found.append((reading.intent, reading))
     return tuple(found)
 
@@ -481,7 +481,11 @@ def _selected(tool: Tool, named: Sequence[_Named]) -> Mapping[str, _Named]:
             by_kind = bool(said & _FITS.get(one.kind, frozenset())) and "id" not in said
             if one.kind is LiteralKind.EMAIL:
                 by_kind = by_kind and bool(one.beside & _SENT_BY)
-            by_words = one.kind in {LiteralKind.QUOTED, LiteralKind.ID} and not one.whose and bool(said & one.beside)
+            by_words = (
+                not one.whose
+                and bool(said & one.beside)
+                and (one.kind is LiteralKind.ID or (one.kind is LiteralKind.QUOTED and "id" not in said))
+            )
             by_owner = one.whose and bool(said & _WHOSE) and bool(nouns & one.beside)
             if by_kind or by_words or by_owner:
                 found[name] = one
@@ -531,13 +535,13 @@ def _only(read: GoalReading, places: Collection[int]) -> GoalReading:
 
 
 def _spoken_there(read: GoalReading, values: Sequence[str], tools: Iterable[Tool]) -> set[str]:
-    """The kinds of acts that the goal has a verb for where it speaks of one of these values."""
+    """The kinds of acts that the goal names where it speaks of one of these values."""
     here = _only(read, _together(read, values))
     found = set()
     for tool in tools:
         reading = classify(tool, {})
         named = mention(here, reading.verb, reading.stem, reading.objects)
-        if reading.consequential and named.verb and not named.forbidden:
+        if reading.consequential and named.both and not named.forbidden:
             found.add(reading.intent)
     return found
 

@@ -23,6 +23,16 @@ async function signed(path, body) {
   return JSON.stringify(credential.toJSON());
 }
 
+// This one call, or the source that the question offers: part of what is signed.
+function choice() {
+  const source = document.querySelector("input[name=endorse][value=yes]");
+  if (!source || !source.checked) {
+    return {};
+  }
+  const amount = document.querySelector("input[name=up_to]");
+  return amount ? { endorse: "yes", up_to: amount.value.trim() } : { endorse: "yes" };
+}
+
 // The secret of a link stands behind the #, is read once and leaves the address bar.
 let invitation = "";
 function takeInvitation() {
@@ -53,8 +63,9 @@ const doing = {
   },
   async approve(button) {
     const path = `/approvals/${encodeURIComponent(button.dataset.id)}`;
-    const response = await signed(`${path}/begin`);
-    location.assign((await post(`${path}/answer`, { answer: "approve", response })).to);
+    const chosen = choice();
+    const response = await signed(`${path}/begin`, chosen);
+    location.assign((await post(`${path}/answer`, { answer: "approve", response, ...chosen })).to);
   },
   async deny(button) {
     const path = `/approvals/${encodeURIComponent(button.dataset.id)}`;
