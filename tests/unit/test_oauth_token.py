@@ -657,6 +657,20 @@ async def test_a_parent_gives_a_part_to_another_agents_key_and_spends_a_pass() -
     assert [g.id for g in there.broker.state.grants.values() if g.path] == [child.id]
 
 
+async def test_what_the_child_is_asked_to_do_is_kept_with_its_grant_and_is_no_goal() -> None:
+    there = await oauth_world()
+    await working(there)
+    _, token, live = await parent(there)
+    actor = await there.svid("/agent/tester", ACTOR)
+    form = exchange(token, actor_token=actor, actor_token_type=JWT, dpop_jkt=key(2).jkt, task="Delete the archive.")
+
+    answer = await there.ask(form, dpop(there, key(), live))
+
+    child = there.broker.state.grants[answer.json()["grant_id"]]
+    assert child.task == "Delete the archive."
+    assert "archive" not in there.broker.state.missions[child.mission].goal.text
+
+
 async def test_an_agent_that_may_act_takes_a_part_by_itself_and_nobody_else_does() -> None:
     there = await oauth_world()
     await working(there)
@@ -689,6 +703,7 @@ async def test_an_agent_that_may_act_takes_a_part_by_itself_and_nobody_else_does
         ({"audience": "https://other.example"}, "resource_unknown"),
         ({"resource": f"{ISSUER}/mcp/other"}, "resource_unknown"),
         ({"gas": "0"}, "number_bad"),
+        ({"task": "x" * 2001}, "bad_task"),
     ],
 )
 async def test_t11_an_exchange_that_is_not_exactly_right_gives_nothing(more: dict[str, str], code: str) -> None:
