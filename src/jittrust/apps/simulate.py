@@ -157,6 +157,8 @@ def _decision(record: Mapping[str, Any]) -> RecordedDecision | None:
     known = frozenset(fact_types()) - _NEVER if isinstance(told, Mapping) else None
     if known is not None and "arguments" not in facts:
         known -= {"arguments"}
+    if known is not None and "disposition" not in facts and "version" not in intent:
+        known -= {"disposition"}  # older records do not say it, whatever it was
     codes = frozenset(str(reason.get("code")) for reason in policy.get("reasons", ()) if isinstance(reason, Mapping))
     return RecordedDecision(
         index=int(record.get("index", -1)),

@@ -8,10 +8,11 @@ from dataclasses import replace
 from jittrust.broker.identity.index import IdentityIndex
 from jittrust.broker.responses import StopIndex
 from jittrust.broker.state import State
-from jittrust.broker.told import Fact, told_of_act
+from jittrust.broker.told import Fact, how_it_stands, told_of_act
 from jittrust.core.approval import Approval, ApprovalState
 from jittrust.core.authority.endorsement import directed, directing, endorsed_for, endorsed_origins
-from jittrust.core.authority.map import Endorsement
+from jittrust.core.authority.map import AuthorityEntry, Endorsement
+from jittrust.core.authority.match import match
 from jittrust.core.authority.pin import PinState
 from jittrust.core.decide import Facts, read_arguments
 from jittrust.core.errors import JitError
@@ -151,7 +152,7 @@ class Gather:
             server=server,
             tool=tool,
             pin=pin,
-            policy=self._ask_policy(ask, mission, tool, reading, roles or {}, origins, grant.binding),
+            policy=self._ask_policy(ask, mission, tool, reading, roles or {}, origins, attribution, grant.binding),
             origins=origins,
             history=history if history.last_tool == memory.last_tool else replace(history, last_tool=memory.last_tool),
             trail=tuple(memory.trail),
@@ -227,6 +228,7 @@ class Gather:
         reading: ActionReading | None,
         roles: Mapping[str, ArgumentRole],
         origins: tuple[ArgumentOrigin, ...] | None,
+        found: Attribution | None,
         shown: PassBinding,
     ) -> PolicyAnswer | None:
         told: dict[str, Fact | Callable[[], Fact]] = {
@@ -238,6 +240,10 @@ class Gather:
         }
         if tool is not None and reading is not None:
             told |= told_of_act(tool, reading, origins, self._rules)
+            if origins is not None and mission.goal.stated:
+                told["disposition"] = lambda: how_it_stands(
+                    mission, reading, ask, origins, found, _covering(mission, tool, ask, roles)
+                )
             told |= {
                 "targets": lambda: _values_of(ask.arguments, roles, ArgumentRole.TARGET),
                 "selectors": lambda: _values_of(ask.arguments, roles, ArgumentRole.SELECTOR),
@@ -272,6 +278,14 @@ def _hops(
             for one in (*path[1:], grant)
         ]
     return found
+
+
+def _covering(
+    mission: Mission, tool: Tool, ask: Evaluation, roles: Mapping[str, ArgumentRole]
+) -> AuthorityEntry | None:
+    """The entry of the map that covers a call; None = it lies outside."""
+    found = match(mission.authority, tool, ask.action.name, ask.arguments, roles)
+    return found.entry if found.inside else None
 
 
 def agent_of(ask: Evaluation, grant: Grant) -> str:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
+from jittrust.core.authority.map import AuthorityEntry
 from jittrust.core.decide import Facts, Judgement
+from jittrust.core.intent.attribution import Attribution
+from jittrust.core.intent.disposition import disposition
+from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.origin import ArgumentOrigin
 from jittrust.core.intent.reading import ActionReading
+from jittrust.core.mission.mission import Mission
 from jittrust.core.model import Evaluation, Json, Tool
 from jittrust.core.rules import Rules
 from jittrust.core.scoring.risk import tainted
@@ -37,6 +42,18 @@ def told_of_act(
     return told
 
 
+def how_it_stands(
+    mission: Mission,
+    reading: ActionReading,
+    ask: Evaluation,
+    origins: tuple[ArgumentOrigin, ...],
+    found: Attribution | None,
+    entry: AuthorityEntry | None,
+) -> str:
+    """How the call stands to the goal, in the taxonomy's word; empty where the goal's words name no act at all. `entry`: what covers it in the map."""
+    return str(disposition(read_goal(mission.goal), reading, ask.arguments, origins, found, entry) or "")
+
+
 def policy_link(ask: Evaluation, facts: Facts, judgement: Judgement, rules: Rules) -> Mapping[str, Json]:
     """What the rules said of a call and what they were told, for its record; empty where they were not asked.
 
@@ -48,6 +65,10 @@ def policy_link(ask: Evaluation, facts: Facts, judgement: Judgement, rules: Rule
     if facts.tool is not None and facts.reading is not None:
         act = told_of_act(facts.tool, facts.reading, facts.origins, rules)
         known |= {name: _plain(fact() if callable(fact) else fact) for name, fact in act.items()}
+        if facts.origins is not None and facts.mission.goal.stated:
+            known["disposition"] = how_it_stands(
+                facts.mission, facts.reading, ask, facts.origins, facts.attribution, judgement.entry
+            )
     names = sorted(ask.arguments)
     if len(names) <= _MOST_NAMES and all(len(name) <= _LONGEST_NAME for name in names):
         known["arguments"] = list[Json](names)

@@ -14,6 +14,7 @@ import cedarpy
 from jittrust.adapters.cedar.partial import Holds, Part, conditions, facts_in, question_leaf, truth
 from jittrust.core.grant.grant import PassBinding
 from jittrust.core.intent.taxonomy import TAXONOMY
+from jittrust.core.intent.taxonomy_terms import Disposition
 from jittrust.core.mission.mission import GoalSource
 
 ASKED_OF: Final[Mapping[str, frozenset[str]]] = {
@@ -33,6 +34,7 @@ ASKED_OF: Final[Mapping[str, frozenset[str]]] = {
 
 WORDS: Final[Mapping[str, frozenset[str]]] = {
     "intent": frozenset(TAXONOMY),
+    "disposition": frozenset(map(str, Disposition)),
     "goal_source": frozenset(map(str, GoalSource)),
     "pass_binding": frozenset(map(str, PassBinding)),
 }
