@@ -62,7 +62,7 @@ async def test_drift_at_the_second_hop_has_a_person_asked_about_the_thirds_effec
     assert decision.passage is Passage.ASK
     told = next(reason for reason in decision.verdict.reasons if reason.code == "cascade_drift")
     assert "Hop 2 of 3: writer was asked" in told.fact
-    assert "Delete all records of the customers" in told.fact
+    assert "delete all records of the customers" in told.fact
 
 
 async def test_the_same_call_passes_where_that_hop_said_what_the_person_wants() -> None:

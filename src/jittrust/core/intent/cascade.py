@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -61,7 +61,7 @@ class Hop:
         said: what it was asked to do, as far as it is known; empty = nothing was said.
         distance: 0..1, how far that lies from the person's own words; None = could not be measured.
         intent: code of the message (`A.delegate`, `A.ask` …).
-        quote: the sentence that lies farthest off, cut, for people.
+        quote: the part of it that lies farthest off, cut, for people.
     """
 
     agent: str
@@ -109,10 +109,10 @@ def read_task(goal: Goal, said: str, rules: CascadeRules = CASCADE_RULES) -> Tas
         return TaskReading(None, intent)
     own = read_goal(goal)
     far, quote = -1.0, ""
-    for sentence, clause in _by_sentence(plain, wanted):
+    for clause in wanted.clauses:
         at = _clause_distance(clause, own, rules)
         if at is not None and at > far:
-            far, quote = at, sentence
+            far, quote = at, clause.said
     if far < 0.0:
         far = min(rules.unread, 1.0 - _shared(wanted, own))
     text = fold(goal.text)
@@ -168,7 +168,6 @@ def _why(hops: Sequence[Hop], where: int, far: float) -> str:
 # ---- distance of one clause -------------------------------------------------------------------------------------------------------------------
 
 _LONGEST_SHOWN, _LONGEST_NAME = 120, 80
-_SENTENCES = re.compile(r"[.!?;:]+(?=\s|$)|\n+")
 # "call the read_file tool" asks for what the tool does, not for a call by phone.
 _TOOL_CALL = re.compile(
     r"\b(?:call|use|using|invoke|run|execute|trigger) (?:the |your )?(?:tool |function )?[`'\"]?([A-Za-z]{2,32}(?:_[A-Za-z0-9]{1,32}){1,6})[`'\"]?"
@@ -277,17 +276,6 @@ def _acts(clause: Clause) -> bool:
 
 def _shared(wanted: GoalReading, goal: GoalReading) -> float:
     return len(wanted.stems & goal.stems) / len(wanted.stems) if wanted.stems else 0.0
-
-
-def _by_sentence(text: str, read: GoalReading) -> Iterator[tuple[str, Clause]]:
-    """Every clause of the reading with the sentence in which it stands."""
-    clauses = iter(read.clauses)
-    for sentence in _SENTENCES.split(text):
-        if sentence.strip():
-            for _ in read_goal(Goal((sentence,), GoalSource.NONE)).clauses:
-                clause = next(clauses, None)
-                if clause is not None:
-                    yield sentence, clause
 
 
 # ---- signs of orders --------------------------------------------------------------------------------------------------------------------------
