@@ -42,7 +42,9 @@ class YesSayer:
 def main() -> int:
     """Measure and print."""
     told = argparse.ArgumentParser(prog="python -m bench questions", description=__doc__)
-    told.add_argument("--data", type=Path, default=Path(os.environ.get(DATA, "../shared/data")), help="folder of the sessions")
+    told.add_argument(
+        "--data", type=Path, default=Path(os.environ.get(DATA, "../shared/data")), help="folder of the sessions"
+    )
     told.add_argument("--suite", action="append", required=True, help="name of a file without `.jsonl`; repeatable")
     told.add_argument("--session", action="append", default=[], help="only sessions whose id holds this; repeatable")
     told.add_argument("--attacked", action="store_true", help="the attacked sessions instead of the benign ones")
@@ -64,7 +66,9 @@ def main() -> int:
     }
     if not chosen.json:
         for row in rows:
-            print(f"{row['session']:<60} {row['call_by_call']:>3} → {row['endorsing']:>3}  endorsed {row['endorsed']}  {row['left']}")
+            print(
+                f"{row['session']:<60} {row['call_by_call']:>3} → {row['endorsing']:>3}  endorsed {row['endorsed']}  {row['left']}"
+            )
     print(json.dumps({**totals, "rows": rows} if chosen.json else totals))
     return 0
 

@@ -22,6 +22,7 @@ from jittrust.core.intent.learning import (
     JudgedCall,
     JudgedMission,
     as_learnable,
+    extrapolated,
     folds,
     learnable_of,
     learned,
@@ -202,11 +203,19 @@ def test_what_a_record_keeps_is_read_back_and_anything_else_is_not() -> None:
 
 def test_every_goal_is_held_out_once_with_all_its_runs() -> None:
     many = [noted(f"{goal} {n}", f"{goal}{n}") for goal in GOALS for n in range(4)]
-    held = [one.name for part, _ in folds(many) for one in part]
+    held = [one.name for part, _, _ in folds(many) for one in part]
     assert sorted(held) == sorted(one.name for one in many)
-    for part, others in folds(many):
+    for part, others, less in folds(many):
+        assert len(less) < len(others)
         assert not {one.goal.rstrip("0123456789 ") for one in part} & {one.goal.rstrip("0123456789 ") for one in others}
     assert threshold(many, 0.02, 0.05, shipped_model()) <= LEARNING_RULES.most_threshold
+
+
+def test_a_promise_looks_one_step_ahead_and_never_up() -> None:
+    assert extrapolated(0.5, 0.6, 10) == pytest.approx(0.42)
+    assert extrapolated(0.5, 0.4, 10) == 0.5
+    assert extrapolated(0.01, 0.5, 10) == 0.0
+    assert extrapolated(0.5, 0.6, 2) == 0.5
 
 
 async def test_the_report_counts_and_says_what_would_make_it_less(garden: World) -> None:

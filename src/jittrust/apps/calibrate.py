@@ -17,7 +17,16 @@ from jittrust.apps.replay import RecordedSession, WatchedCall, recorded_sessions
 from jittrust.core.errors import BadInputError
 from jittrust.core.intent.baseline import Baseline
 from jittrust.core.intent.goal import read_goal
-from jittrust.core.intent.learning import JudgedCall, JudgedMission, folds, judged_call, learned, select, threshold
+from jittrust.core.intent.learning import (
+    JudgedCall,
+    JudgedMission,
+    extrapolated,
+    folds,
+    judged_call,
+    learned,
+    select,
+    threshold,
+)
 from jittrust.core.intent.misaligned import MisalignedModel
 from jittrust.core.model import Json
 from jittrust.core.rules import Rules
@@ -92,24 +101,34 @@ def promised(
     found: Calibration, missions: Sequence[JudgedMission], sessions: Mapping[str, RecordedSession], rules: Rules
 ) -> Calibration:
     """The same with what it promises: every goal judged, map included, by the baseline of the others. `sessions` by id."""
-    whole = Friction(0, 0, 0, 0)
+    whole = fewer = Friction(0, 0, 0, 0)
+    parts = 0
     teaching = [one for one in missions if one.name not in found.left_out]
-    for held, others in folds(missions):
-        goals = {id(one) for one in others}
-        baseline = replace(learned([one for one in teaching if id(one) in goals]), threshold=found.baseline.threshold)
-        part = friction([sessions[one.name] for one in held], replace(rules, baseline=baseline))
-        whole = whole.plus(part)
-    return with_promise(found, whole)
+    for held, others, less in folds(missions):
+        parts += 1
+        mine = [sessions[one.name] for one in held]
+        whole = whole.plus(friction(mine, _knowing(teaching, others, found.baseline.threshold, rules)))
+        fewer = fewer.plus(friction(mine, _knowing(teaching, less, found.baseline.threshold, rules)))
+    return with_promise(found, whole, fewer, parts)
 
 
-def with_promise(found: Calibration, seen: Friction) -> Calibration:
-    """The calibration with the promise that so much friction, counted on goals left out one by one, is."""
+def _knowing(teaching: Sequence[JudgedMission], some: Sequence[JudgedMission], limit: float, rules: Rules) -> Rules:
+    """The rules with the baseline of those of `some` that may teach."""
+    names = {one.name for one in some}
+    made = learned([one for one in teaching if one.name in names])
+    return replace(rules, baseline=replace(made, threshold=limit))
+
+
+def with_promise(found: Calibration, seen: Friction, fewer: Friction, parts: int) -> Calibration:
+    """The calibration with its promise: the friction counted on goals left out part by part (`seen`), and with one part less known (`fewer`)."""
+    calls = extrapolated(seen.asked / max(1, seen.calls), fewer.asked / max(1, fewer.calls), parts)
+    whole = extrapolated(seen.touched / max(1, seen.missions), fewer.touched / max(1, fewer.missions), parts)
     return replace(
         found,
         baseline=replace(
             found.baseline,
-            calls_promised=seen.asked / max(1, seen.calls),
-            missions_promised=seen.touched / max(1, seen.missions),
+            calls_promised=calls,
+            missions_promised=whole,
             calls_judged=seen.calls,
             missions_judged=seen.missions,
         ),

@@ -11,6 +11,7 @@ from typing import Any, Final
 from jittrust.apps.calibrate import Calibration, Friction, FrictionBudget, fit, with_promise
 from jittrust.core.errors import BadInputError
 from jittrust.core.intent.alignment import AUTHORITY_ROLES
+from jittrust.core.intent.baseline import Baseline
 from jittrust.core.intent.learning import JudgedCall, JudgedMission, folds, learnable_of, learned, would_ask
 from jittrust.core.intent.misaligned import MisalignedModel
 from jittrust.core.intent.origin import Origin
@@ -135,17 +136,31 @@ def learn_observed(
             "See why: jittrust calibrate --observed --out FILE --json",
         )
     teaching = [one for one in taught if one.name not in left]
-    seen = Friction(0, 0, 0, 0)
-    for held, others in folds(teaching):
-        baseline = replace(learned(others, now), threshold=found.baseline.threshold)
-        for one in held:
-            asked = sum(
-                would_ask(call.judged, frozenset(call.codes), baseline, model, asked=call.asked)
-                for call in calls[one.name]
-                if call.judged is not None
-            )
-            seen = seen.plus(Friction(len(calls[one.name]), asked, 1, int(asked > 0)))
-    return replace(with_promise(found, seen), left_out=left)
+    seen = fewer = Friction(0, 0, 0, 0)
+    parts = 0
+    for held, others, less in folds(teaching):
+        parts += 1
+        limit = found.baseline.threshold
+        seen = seen.plus(_would_ask(held, calls, replace(learned(others, now), threshold=limit), model))
+        fewer = fewer.plus(_would_ask(held, calls, replace(learned(less, now), threshold=limit), model))
+    return replace(with_promise(found, seen, fewer, parts), left_out=left)
+
+
+def _would_ask(
+    held: Sequence[JudgedMission],
+    calls: Mapping[str, Sequence[LedgerCall]],
+    baseline: Baseline,
+    model: MisalignedModel,
+) -> Friction:
+    found = Friction(0, 0, 0, 0)
+    for one in held:
+        asked = sum(
+            would_ask(call.judged, frozenset(call.codes), baseline, model, asked=call.asked)
+            for call in calls[one.name]
+            if call.judged is not None
+        )
+        found = found.plus(Friction(len(calls[one.name]), asked, 1, int(asked > 0)))
+    return found
 
 
 def _unclean(one: LedgerMission) -> str:

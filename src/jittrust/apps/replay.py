@@ -358,6 +358,7 @@ class _Run:
                 "T": None if factors is None else round(float(factors.validity)),
             },
             "drift": _rounded(verdict.drift),
+            "misaligned": _rounded(verdict.misaligned.value if verdict.misaligned else None),
             "price": int(verdict.price),
             "intent": verdict.intent,
             "reasons": list(verdict.codes),

@@ -163,7 +163,7 @@ def threshold(
     """
     by_call: dict[str, list[float]] = {}
     by_mission: dict[str, list[float]] = {}
-    for held, others in folds(missions, rules):
+    for held, others, _ in folds(missions, rules):
         baseline = learned(others, now, rules)
         for one in held:
             found = scores(one, baseline, model)
@@ -175,14 +175,30 @@ def threshold(
 
 def folds(
     missions: Sequence[JudgedMission], rules: LearningRules = LEARNING_RULES
-) -> Iterator[tuple[list[JudgedMission], list[JudgedMission]]]:
-    """(held out, the others), by goal."""
+) -> Iterator[tuple[list[JudgedMission], list[JudgedMission], list[JudgedMission]]]:
+    """(held out, the others, the others without one more part), by goal.
+
+    How much more friction the last of the three leaves than the second tells what the part held out would have taught: see `extrapolated`.
+    """
     places = {goal: n % rules.folds for n, goal in enumerate(dict.fromkeys(goal_key(one.goal) for one in missions))}
-    for fold in range(min(rules.folds, len(places))):
+    parts = min(rules.folds, len(places))
+    for fold in range(parts):
+        others = [one for one in missions if places[goal_key(one.goal)] != fold]
         yield (
             [one for one in missions if places[goal_key(one.goal)] == fold],
-            [one for one in missions if places[goal_key(one.goal)] != fold],
+            others,
+            [one for one in others if places[goal_key(one.goal)] != (fold + 1) % parts],
         )
+
+
+def extrapolated(without_one: float, without_two: float, parts: int) -> float:
+    """The share (0..1) to expect of a baseline of all parts, from those that one part less and two parts less leave.
+
+    A baseline that is judged by goals held out has learned from fewer than the one that is adopted, and asks more; the last step of the learning
+    curve is taken to be as the one before it, flatter by (parts − 2) / parts, and never a step up.
+    """
+    step = max(0.0, without_two - without_one) * max(0, parts - 2) / max(1, parts)
+    return max(0.0, without_one - step)
 
 
 def as_learnable(call: JudgedCall) -> Json:
