@@ -39,6 +39,7 @@ _TITLES = frozenset("mr mrs ms miss mx dr prof professor sir madam herr frau mon
 _TAGGED = re.compile(r"\+[^@\s]{0,64}(?=@)")
 _SHORTEST_CODE = 8
 _MOST_NAME_PARTS = 4
+_LABELS = re.compile(r"([.@/])")
 _LEET = str.maketrans("0134578$!|", "oieastbsil")
 _AMOUNT = re.compile(r"[$€£¥]?\s?(?P<number>\d[\d,.]{0,15}?)(?P<scale>[km]|bn)?")
 _SCALES = {"k": 1e3, "m": 1e6, "bn": 1e9}
@@ -74,6 +75,8 @@ def disguises(value: str) -> tuple[str, ...]:
         plain[::-1],
         codecs.encode(plain, "rot13"),
     ]
+    if not low.isascii():
+        made.append(squeezed("".join(map(_ascii_label, _LABELS.split(low)))))
     if "@" in low:
         made.append(squeezed(_TAGGED.sub("", low)))
     if any(sign.isdigit() for sign in plain) and any(sign.isalpha() for sign in plain):
@@ -93,8 +96,11 @@ def undone(value: str) -> Iterator[str]:
             if text.isprintable():
                 yield text
     if "xn--" in core.casefold():
-        labels = [_label(label) for label in re.split(r"([.@/])", core.casefold())]
-        yield "".join(labels)
+        yield "".join(map(_label, _LABELS.split(core.casefold())))
+
+
+def _ascii_label(label: str) -> str:
+    return label if label.isascii() else f"xn--{label.encode('punycode').decode('ascii')}"
 
 
 def _base64(core: str) -> bytes:
