@@ -81,8 +81,9 @@ def _line(record: Mapping[str, Any]) -> str:
         reasons = ", ".join(
             str(reason.get("code")) for reason in policy.get("reasons", ()) if isinstance(reason, Mapping)
         )
+        stands = f" {intent['disposition']}" if intent.get("disposition") else ""
         score = "" if intent.get("wis") is None else f"  WIS {intent['wis']}"
-        return f"{policy.get('ruling', ''):<8} {action.get('resource', '')}  {intent.get('code', '')}{score}  {grant.get('price', 0)} gas  {reasons}"
+        return f"{policy.get('ruling', ''):<8} {action.get('resource', '')}  {intent.get('code', '')}{stands}{score}  {grant.get('price', 0)} gas  {reasons}"
     shown = ("what", "state", "mission", "id", "resource", "target", "tool", "settled", "why", "detail")
     return "  ".join(
         f"{record[name]}" for name in shown if isinstance(record.get(name), str | int) and record[name] != ""

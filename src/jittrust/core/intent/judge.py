@@ -36,7 +36,7 @@ class JudgeRules:
     """When the judge is asked, what it is told at most, and how long it is waited for."""
 
     misaligned_from: float = 0.15  # probability of being somebody else's wish from which an allowed call is grey
-    wis_below: float = 45.0  # Weighted Intent Score below which an allowed call is grey
+    wis_below: float = 55.0  # Weighted Intent Score below which an allowed call is grey
     longest_goal: int = (
         8_000  # characters of the person's words; a goal that is longer is not shown in part, and nobody is asked
     )
@@ -218,7 +218,7 @@ _ORIGINS: Final[Mapping[Origin, str]] = {
     Origin.TRIVIAL: "no origin that matters",
 }
 _KIND_READ: Final = 2_000
-_MOST_SAID: Final = 2_000
+_MOST_SAID: Final = 600
 _MOST_VALUES: Final = 64
 _DEEPEST_SCHEMA: Final = 8
 _MOST_NAMES: Final = 500
