@@ -148,12 +148,17 @@ class Suite:
         self.raw = self.marked.model_dump(mode="json")
         self.clean = self.suite.load_and_inject_default_environment({})
         self.exposed: dict[str, tuple[int, list[str]]] = {}
+        self.made: dict[str, Any] = {}
 
     def environment(self, texts: dict[str, str]) -> Any:
         """A fresh environment with these texts in their places."""
         if not texts:
             return self.clean.model_copy(deep=True)
-        return self.suite.environment_type.model_validate(with_texts(self.raw, {**self.defaults, **texts}))
+        key = json.dumps(texts, sort_keys=True)
+        if key not in self.made:
+            made = with_texts(self.raw, {**self.defaults, **texts})
+            self.made[key] = self.suite.environment_type.model_validate(made)
+        return self.made[key].model_copy(deep=True)
 
     def reading(self, name: str) -> tuple[int, list[str]]:
         """Which call of the task brings out the first text of others, and which places the task reads."""
@@ -216,9 +221,9 @@ class World:
         self.before = self.env.model_copy(deep=True)
         return {
             "prompt": one.PROMPT,
-            "calls": called(one.ground_truth(self.before.model_copy(deep=True))),
+            "calls": called(one.ground_truth(self.before)),
             "first": first,
-            "attack": called(attack_calls(self.at.suite, attack, self.before.model_copy(deep=True))) if attack else [],
+            "attack": called(attack_calls(self.at.suite, attack, self.before)) if attack else [],
         }
 
     def check(self, *, answered: bool) -> dict[str, Any]:
