@@ -19,7 +19,7 @@ from jittrust.core.errors import JitError
 from jittrust.core.grant.grant import Grant, PassBinding, Presentation
 from jittrust.core.history import History
 from jittrust.core.intent.attribution import Attribution
-from jittrust.core.intent.cascade import CascadeRules, Hop, cascade, hop_of, noted
+from jittrust.core.intent.cascade import CascadeRules, Hop, cascade, hop_of, noted, told_by_call
 from jittrust.core.intent.dialogue import dialogue_of_call
 from jittrust.core.intent.flow import flow_of
 from jittrust.core.intent.goal import read_goal
@@ -29,7 +29,7 @@ from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole
 from jittrust.core.intent.reading import ActionReading, classify
 from jittrust.core.intent.roles import argument_roles, leaves
 from jittrust.core.mission.mission import GoalSource, Mission
-from jittrust.core.model import Evaluation, Json, Tool, ToolAnnotations
+from jittrust.core.model import Evaluation, Json, Reading, Tool, ToolAnnotations
 from jittrust.core.policy import PolicyAnswer
 from jittrust.core.response.session import SessionState, Standing
 from jittrust.core.rules import Rules
@@ -166,7 +166,7 @@ class Gather:
             endorsement=endorsement,
             findings=tuple(memory.findings),
             flow=flow_of(memory.flow, memory.findings, reading, origins) if reading and origins is not None else None,
-            cascade=cascade(_hops(mission, grant, path, ask.note, self._rules.cascade), self._rules.cascade),
+            cascade=self._cascade(ask, mission, grant, path, tool, reading, roles or {}),
             dialogue=None if reading is None else dialogue_of_call(mission.goal, reading, self._rules.dialogue),
             judged=said.answer if said is not None else None,
             novelty=novelty_of(
@@ -179,6 +179,24 @@ class Gather:
             path=path,
             narrowing=self._narrowed(narrowing, ask, server, name, now) if narrowing else "",
         )
+
+    def _cascade(
+        self,
+        ask: Evaluation,
+        mission: Mission,
+        grant: Grant,
+        path: tuple[Grant | None, ...],
+        tool: Tool | None,
+        reading: ActionReading | None,
+        roles: Mapping[str, ArgumentRole],
+    ) -> Reading | None:
+        """How far the task has moved along the grants that were handed on and, where the call itself hands work to another agent, with it."""
+        rules = self._rules.cascade
+        hops = _hops(mission, grant, path, ask.note, rules)
+        if tool is not None and reading is not None:
+            told = told_by_call(mission.goal, tool, reading, ask.arguments, roles, rules)
+            hops += [] if told is None else [told]
+        return cascade(hops, rules)
 
     def _narrowed(self, token: str, ask: Evaluation, server: str, name: str, now: Instant) -> str:
         """Which condition of a narrowed token the call fails; empty: none."""

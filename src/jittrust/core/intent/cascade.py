@@ -8,16 +8,31 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from jittrust.core.intent.goal import Clause, GoalReading, read_goal
 from jittrust.core.intent.note import IntentNote
+from jittrust.core.intent.origin import ArgumentRole
+from jittrust.core.intent.reading import ActionReading
+from jittrust.core.intent.roles import leaves
 from jittrust.core.intent.text import read_text
-from jittrust.core.intent.words import REACHING, READING, VerbClass, fold, literals, name_words, one_line, stem, words
+from jittrust.core.intent.words import (
+    REACHING,
+    READING,
+    VerbClass,
+    content_stems,
+    fold,
+    literals,
+    name_words,
+    one_line,
+    stem,
+    words,
+)
 from jittrust.core.mission.mission import Goal, GoalSource
-from jittrust.core.model import Reading, Reason
+from jittrust.core.model import Json, Reading, Reason, Tool
+from jittrust.core.secret import without_secrets
 from jittrust.core.units import Unit
 
 LONGEST_TASK = 2_000
@@ -87,6 +102,42 @@ def hop_of(goal: Goal, agent: str, said: str, rules: CascadeRules = CASCADE_RULE
     return Hop(agent, said, read.distance, read.intent, read.quote)
 
 
+def told_by_call(
+    goal: Goal,
+    tool: Tool,
+    reading: ActionReading,
+    arguments: Mapping[str, Json],
+    roles: Mapping[str, ArgumentRole],
+    rules: CascadeRules = CASCADE_RULES,
+) -> Hop | None:
+    """The hop that a call itself is, where its tool hands work or a question to another agent or model; None = it is none.
+
+    A person at the other end (`transfer_to_human`) is no hop. Text beyond `LONGEST_TASK` is not read, which is no good sign.
+    """
+    if not reading.intent.startswith("A.") or not _to_agent(tool, reading):
+        return None
+    texts = [
+        value
+        for path, value in leaves(arguments)
+        if isinstance(value, str) and (roles.get(path) in _SAYING or " " in value.strip())
+    ]
+    said = "\n".join(texts)
+    if not said.strip():
+        return None
+    hop = hop_of(goal, tool.id, said[:LONGEST_TASK], rules)
+    if len(said) > LONGEST_TASK and hop.distance is not None:
+        return replace(hop, distance=max(hop.distance, rules.unread), intent=reading.intent)
+    return replace(hop, intent=reading.intent)
+
+
+def _to_agent(tool: Tool, reading: ActionReading) -> bool:
+    """Whether another agent or a model is at the other end, by what the tool acts on or else by its description; a person is not."""
+    objects, told = set(reading.objects), set(content_stems(words(tool.description[:_LONGEST_DESCRIPTION])))
+    if objects & _PEOPLE:
+        return False
+    return bool(objects & _AGENTS) or bool(told & _AGENTS and not told & _PEOPLE)
+
+
 def noted(note: IntentNote, rules: CascadeRules = CASCADE_RULES) -> Hop:
     """What a note claims of the way before it, as a hop. A distance that it does not tell, or a note that cannot be read, is no good sign."""
     who = f"the caller, by its own note of hop {note.hop}," if note.v else "the caller, by a note that cannot be read,"
@@ -124,7 +175,7 @@ def read_task(goal: Goal, said: str, rules: CascadeRules = CASCADE_RULES) -> Tas
     orders = _orders(said)
     if orders and far < rules.orders:
         far, quote = rules.orders, orders
-    return TaskReading(min(1.0, max(0.0, far)), intent, one_line(quote, _LONGEST_SHOWN))
+    return TaskReading(min(1.0, max(0.0, far)), intent, one_line(without_secrets(quote), _LONGEST_SHOWN))
 
 
 def cascade(hops: Sequence[Hop], rules: CascadeRules = CASCADE_RULES) -> Reading | None:
@@ -167,7 +218,7 @@ def _why(hops: Sequence[Hop], where: int, far: float) -> str:
 
 # ---- distance of one clause -------------------------------------------------------------------------------------------------------------------
 
-_LONGEST_SHOWN, _LONGEST_NAME = 120, 80
+_LONGEST_SHOWN, _LONGEST_NAME, _LONGEST_DESCRIPTION = 120, 80, 2_000
 # "call the read_file tool" asks for what the tool does, not for a call by phone.
 _TOOL_CALL = re.compile(
     r"\b(?:call|use|using|invoke|run|execute|trigger) (?:the |your )?(?:tool |function )?[`'\"]?([A-Za-z]{2,32}(?:_[A-Za-z0-9]{1,32}){1,6})[`'\"]?"
@@ -304,7 +355,9 @@ _MORE_AUTHORITY = frozenset(
 _GETTING = frozenset(
     {*map(stem, "get obtain request need want take gain acquire ask give raise elevate escalate extend widen".split())}
 )
-_AGENTS = frozenset(stem(word) for word in "agent subagent worker bot assistant".split())
+_AGENTS = frozenset(stem(word) for word in "agent subagent worker bot assistant llm model".split())
+_PEOPLE = frozenset(stem(word) for word in "human person staff support representative colleague user customer".split())
+_SAYING = frozenset({ArgumentRole.CONTENT, ArgumentRole.COMMAND})
 _STARTING = frozenset({VerbClass.CREATE, VerbClass.RUN, VerbClass.SPAWN, VerbClass.CONFIGURE})
 _REPORTS = frozenset("done finished completed result results report here found summary status i we".split())
 _QUESTION = frozenset(

@@ -22,6 +22,7 @@ from jittrust.core.intent.text import read_text
 from jittrust.core.intent.words import REACHING, READING, VerbClass, fold, literals, one_line, stem
 from jittrust.core.mission.mission import Goal, GoalSource
 from jittrust.core.model import Reading, Reason
+from jittrust.core.secret import without_secrets
 from jittrust.core.units import Unit
 
 
@@ -108,7 +109,7 @@ def read_dialogue(goal: Goal, rules: DialogueRules = DIALOGUE_RULES) -> Dialogue
         stems |= read.stems
         known = f"{known}\n{fold(text)}"
     value = Unit(min(1.0, 1.0 - math.exp(-rules.rate * piled)))
-    quote = one_line(goal.texts[turn], _LONGEST_SHOWN) if turn >= 0 else ""
+    quote = one_line(without_secrets(goal.texts[turn]), _LONGEST_SHOWN) if turn >= 0 else ""
     return DialogueReading(value, turn, since, quote, signs)
 
 
