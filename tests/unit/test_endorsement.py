@@ -18,6 +18,7 @@ from jittrust.core.authority.endorsement import (
     spent,
 )
 from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, Endorsement, EntryState
+from jittrust.core.authority.match import match
 from jittrust.core.authority.propose import propose
 from jittrust.core.intent.reading import classify
 from jittrust.core.intent.roles import argument_roles
@@ -143,7 +144,7 @@ def test_a_tool_without_a_pinned_definition_and_a_goal_that_is_too_long_are_neve
 def test_a_goal_that_hands_over_to_a_text_points_at_acts_of_little_harm_and_never_at_money() -> None:
     (one,) = pointed("Please follow the instructions in todo.txt")
     assert one.state is EntryState.PROPOSED
-    assert set(one.intents) == {"D.create"}
+    assert set(one.intents) == {"D.create", "K.read"}
 
 
 def test_tasks_that_the_goal_lists_itself_are_no_text_to_follow() -> None:
@@ -261,3 +262,13 @@ def test_a_part_of_a_grant_uses_only_what_it_was_given_and_the_mission_still_has
 def test_a_person_reads_the_source_the_kinds_and_the_amount() -> None:
     told = endorsement_text(PAYING)
     assert all(part in told for part in ("any/open_document", "document “bill.txt”", "T.pay", "100 in all"))
+
+
+def test_a_page_that_the_goal_hands_over_to_may_be_read_and_no_other_page_by_that() -> None:
+    said = Goal(("Please do all the tasks on my list at www.lists.example.org/ada",), GoalSource.MISSION_START)
+    pages = replace(CATALOGUE[1], annotations=ToolAnnotations(read_only=True, open_world=True))
+    (entry,) = [one for one in propose(said, (pages,)) if one.tool == pages.id]
+    assert entry.state is EntryState.APPROVED
+    inside = match(AuthorityMap((entry,)), pages, "tools/call", {"page_url": "https://www.lists.example.org/ada"})
+    outside = match(AuthorityMap((entry,)), pages, "tools/call", {"page_url": "https://elsewhere.example.org/ada"})
+    assert (inside.inside, outside.inside) == (True, False)

@@ -56,6 +56,7 @@ _DECIDING = frozenset(
 )
 # Kinds of acts that the policy may endorse a source for: things are stored, somebody inside is told. Never money, permissions, code or oversight.
 _POLICY_KINDS = ("D.", "C.")
+_PLAIN_READS = frozenset({"K.list", "K.read"})
 _ONE_CALL_AT_A_TIME = frozenset({"I.read_secret", "O.approve"})
 # One thing that has one author. A channel or an inbox has many, so that a person decides.
 _ONE_THING = frozenset({LiteralKind.FILENAME, LiteralKind.PATH, LiteralKind.URL})
@@ -437,8 +438,9 @@ def _named_acts(
 
 
 def _little_harm(tools: Iterable[Tool], rules: EndorsementRules) -> set[str]:
-    kinds = {reading.intent for tool in tools if (reading := classify(tool, {})).consequential}
-    return {one for one in kinds if _moderate(one, rules)}
+    """The kinds of acts of a catalogue that a text may be followed in for little: moderate ones, and reads that reach nothing outside."""
+    kinds = {classify(tool, {}).intent for tool in tools}
+    return {one for one in kinds if _moderate(one, rules) or one in _PLAIN_READS}
 
 
 def _moderate(intent: str, rules: EndorsementRules) -> bool:

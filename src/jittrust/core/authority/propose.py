@@ -433,7 +433,8 @@ def _is_procedure(one: _Candidate) -> bool:
 
 
 def _decide_open_read(one: _Candidate, read: GoalReading, rules: ProposalRules) -> _Decision | None:
-    constraints = constraints_from(one.tool, read, rules)
+    # A goal that hands over to a page at an address ("do the tasks at …") lets that page be read, and no other by that.
+    constraints = constraints_from(one.tool, read, rules, handed_over=not one.named.both)
     addressed = bool(constraints)
     if not (addressed or one.named.both or one.plausible):
         return None
@@ -456,10 +457,13 @@ _FITS: Mapping[str, frozenset[LiteralKind]] = {
 }
 
 
-def constraints_from(tool: Tool, read: GoalReading, rules: ProposalRules = PROPOSAL_RULES) -> Mapping[str, Json]:
+def constraints_from(
+    tool: Tool, read: GoalReading, rules: ProposalRules = PROPOSAL_RULES, *, handed_over: bool = False
+) -> Mapping[str, Json]:
     """Constraints that the goal's own identifiers make obvious: a web address argument may only be one of the addresses in the goal.
 
-    Only for one argument that is required, a single string, and named for the kind; everything else is left open rather than guessed.
+    Only for one argument that is required, a single string, and named for the kind; everything else is left open rather than guessed, and so is a goal
+    that points at content as the source of instructions, unless `handed_over`.
     """
     declared = tool.input_schema.get("properties")
     required = tool.input_schema.get("required")
@@ -476,7 +480,7 @@ def constraints_from(tool: Tool, read: GoalReading, rules: ProposalRules = PROPO
         return {}
     name, kinds = next(iter(fitting.items()))
     found = [literal.text for literal in read.literals if literal.kind in kinds]
-    if not found or len(found) > rules.most_constants or read.delegates:
+    if not found or len(found) > rules.most_constants or (read.delegates and not handed_over):
         return {}
     return {"type": "object", "properties": {name: {"pattern": _spelled(found, kinds)}}, "required": [name]}
 
