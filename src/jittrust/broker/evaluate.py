@@ -24,7 +24,7 @@ from jittrust.broker.record import (
 )
 from jittrust.broker.state import KeptAnswer, OpenCall, State, gas_of
 from jittrust.broker.texts import TextWatch
-from jittrust.broker.told import policy_link
+from jittrust.broker.told import in_a_word, policy_link
 from jittrust.broker.turns import LaneTurns
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
 from jittrust.core.authority.endorsement import ReadSource, amount_of, offered, responsible, source_of, spent, warning
@@ -532,7 +532,9 @@ class Evaluations:
             # Refused with the same word: more questions would only teach the person to wave them through.
             return None
         level = verdict.factors.risk.value if verdict.factors else None
-        why = " ".join(reason.fact for reason in verdict.reasons if reason.fact)
+        why = " ".join(
+            fact for fact in (in_a_word(ask, facts, judgement.entry), *(r.fact for r in verdict.reasons)) if fact
+        )
         if offer is not None and offer.warned:
             why = f"{warning(facts.origins or (), facts.attribution, facts.findings)} {why}"
         asked = Approval(

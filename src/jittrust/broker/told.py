@@ -12,6 +12,7 @@ from jittrust.core.intent.disposition import disposition
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.origin import ArgumentOrigin
 from jittrust.core.intent.reading import ActionReading
+from jittrust.core.intent.taxonomy_terms import TERMS, Disposition
 from jittrust.core.mission.mission import Mission
 from jittrust.core.model import Evaluation, Json, Tool
 from jittrust.core.rules import Rules
@@ -22,6 +23,7 @@ Fact: TypeAlias = str | int | bool | tuple[str, ...]
 # Most argument names that a record lists; with more it lists none, and a replay of the rules knows that it does not know them.
 _MOST_NAMES = 32
 _LONGEST_NAME = 64
+_NO_GOOD_SIGN = frozenset({Disposition.OVER_REACH, Disposition.DRIFT, Disposition.HIJACK_SUSPECT, Disposition.EVASIVE})
 
 
 def told_of_act(
@@ -52,6 +54,16 @@ def how_it_stands(
 ) -> str:
     """How the call stands to the goal, in the taxonomy's word; empty where the goal's words name no act at all. `entry`: what covers it in the map."""
     return str(disposition(read_goal(mission.goal), reading, ask.arguments, origins, found, entry) or "")
+
+
+def in_a_word(ask: Evaluation, facts: Facts, entry: AuthorityEntry | None) -> str:
+    """The first sentence of a question to a person: how the call stands to the goal, where that is no good sign; else empty."""
+    if facts.mission is None or facts.reading is None or facts.origins is None:
+        return ""
+    word = how_it_stands(facts.mission, facts.reading, ask, facts.origins, facts.attribution, entry)
+    if word not in _NO_GOOD_SIGN:
+        return ""
+    return f"{word.replace('_', ' ').capitalize()}: {TERMS[f'disposition:{word}'].definition}"
 
 
 def policy_link(ask: Evaluation, facts: Facts, judgement: Judgement, rules: Rules) -> Mapping[str, Json]:
