@@ -12,6 +12,7 @@ import pytest
 from jittrust.core.authority.endorsement import EndorsementRules
 from jittrust.core.authority.propose import ProposalRules
 from jittrust.core.grant.lanes import RotationRules
+from jittrust.core.intent.access import AccessModel, AccessRules
 from jittrust.core.intent.alignment import AlignmentRules
 from jittrust.core.intent.attribution import AttributionRules
 from jittrust.core.intent.baseline import Baseline, BaselineRules
@@ -43,11 +44,11 @@ from jittrust.core.scoring.wis import Weights
 
 DOCS = Path(__file__).parents[2] / "docs"
 RULES = (
-    AlignmentRules, AttributionRules, BaselineRules, CascadeRules, ContextRules, DecodingRules, DialogueRules, DriftRules, EndorsementRules, FieldRules, FindingRules, FlowRules,
+    AccessRules, AlignmentRules, AttributionRules, BaselineRules, CascadeRules, ContextRules, DecodingRules, DialogueRules, DriftRules, EndorsementRules, FieldRules, FindingRules, FlowRules,
     GoalRules, GrantRules, InjectionRules, IntentRules, JudgeRules, LadderRules, LearningRules, PriceRules, ProposalRules, ProvenanceRules,
     ReadingBounds, RiskRules, RoleRules, RotationRules, Rules, TextRules, TrustRules, Weights,
 )  # fmt: skip
-LEARNED = (Baseline, MisalignedModel)
+LEARNED = (AccessModel, Baseline, MisalignedModel)
 """Data that rules carry: learned, not chosen, so without a row."""
 
 

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from nacl.signing import SigningKey
 
 from jittrust.adapters.cedar.policy import CedarPolicy
-from jittrust.adapters.files.models import shipped_model
+from jittrust.adapters.files.models import shipped_access, shipped_model
 from jittrust.adapters.memory.commit import MemoryCommit
 from jittrust.adapters.memory.pin import MemoryPin
 from jittrust.apps.wiring import offline_identity
@@ -142,7 +142,7 @@ def replay_file(path: Path, *, independent: bool = False, rules: Rules | None = 
 
 def shipped_rules(baseline: Baseline = NO_BASELINE) -> Rules:
     """The rules as they are shipped, with the learned weights, and the baseline of a deployment that adopted one."""
-    return Rules(model=shipped_model(), baseline=baseline)
+    return Rules(model=shipped_model(), access=shipped_access(), baseline=baseline)
 
 
 def recorded_sessions(source: BinaryIO, name: str) -> Iterator[RecordedSession]:

@@ -23,7 +23,7 @@ from jittrust.adapters.files.fence import FileFence
 from jittrust.adapters.files.key_store import FileKeyStore
 from jittrust.adapters.files.keys import load_keys
 from jittrust.adapters.files.lock import BrokerLock
-from jittrust.adapters.files.models import shipped_model
+from jittrust.adapters.files.models import shipped_access, shipped_model
 from jittrust.adapters.files.pin import PinFile
 from jittrust.adapters.https.bundle_source import HttpsBundleSource
 from jittrust.adapters.https.client_documents import HttpsClientDocuments
@@ -100,7 +100,7 @@ class Wired:
 
 def rules_of(settings: Settings | None) -> Rules:
     """The rules with what the configuration says of grants and approvals."""
-    rules = Rules(model=shipped_model())
+    rules = Rules(model=shipped_model(), access=shipped_access())
     if settings is None:
         return rules
     grants = GrantRules(

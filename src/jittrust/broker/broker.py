@@ -155,7 +155,7 @@ class Broker:
         Raises:
             UnavailableError: the store cannot be read.
         """
-        state = State(store, await store.load())
+        state = State(store, await store.load(), rules.access)
         oauth = oauth or _oauth_parts(issuer, secrets, identity)
         grants = GrantBook(state, rules, secrets, issuer, clock, new_id)
         missions = MissionBook(state, grants, pin, rules, clock, new_id)

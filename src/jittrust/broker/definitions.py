@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from jittrust.core.authority.pin import PinState, ToolPin
+from jittrust.core.intent.access import NO_ACCESS_MODEL, AccessClass, AccessModel, access_of
 from jittrust.core.model import Json, Tool, ToolAnnotations
 
 
-def tool_of(pin: ToolPin) -> Tool:
-    """The tool as its approved definition says."""
+def tool_of(pin: ToolPin, model: AccessModel = NO_ACCESS_MODEL) -> Tool:
+    """The tool as its approved definition says, with the class of access that `model` gives it."""
     definition = json.loads(pin.definition)
     hints = definition.get("annotations")
     hints = hints if isinstance(hints, dict) else {}
     schema = definition.get("inputSchema")
-    return Tool(
+    tool = Tool(
         server=pin.server,
         name=pin.tool,
         description=_text(definition.get("description")),
@@ -30,6 +31,8 @@ def tool_of(pin: ToolPin) -> Tool:
         title=_text(definition.get("title")),
         pin=pin.pin,
     )
+    kind = access_of(tool, model).kind
+    return tool if kind is AccessClass.UNKNOWN else replace(tool, access=str(kind))
 
 
 def pin_approved(pin: ToolPin, definition: str, by: str) -> ToolPin:

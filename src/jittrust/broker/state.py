@@ -23,6 +23,7 @@ from jittrust.core.grant.lanes import successor
 from jittrust.core.grant.spend import carve, pay, pay_refusal, use
 from jittrust.core.grant.states import GRANT_MOVES, GrantState
 from jittrust.core.history import History
+from jittrust.core.intent.access import NO_ACCESS_MODEL, AccessModel
 from jittrust.core.intent.drift import TrailStep
 from jittrust.core.intent.findings import TextFinding
 from jittrust.core.intent.flow import NO_FLOW, Flow
@@ -149,9 +150,10 @@ class KeptIndex(Protocol):
 class State:
     """Live missions, grants, lanes, standings, approvals, pins and histories."""
 
-    def __init__(self, store: Commit, stored: StoredState) -> None:
-        """Take over what was stored."""
+    def __init__(self, store: Commit, stored: StoredState, access: AccessModel = NO_ACCESS_MODEL) -> None:
+        """Take over what was stored. `access`: the model that gives tools their class of access."""
         self._store = store
+        self._access = access
         self.memories: dict[str, MissionMemory] = {}
         self.attachments: dict[str, LiveAttachment] = {}
         self.calls: dict[str, OpenCall] = {}
@@ -179,7 +181,7 @@ class State:
         known, self.tools = self.tools, {}
         for pin in self.pins.values():
             name = f"{pin.server}/{pin.tool}"
-            self.tools[name] = known[name] if name in known and known[name].pin == pin.pin else tool_of(pin)
+            self.tools[name] = known[name] if name in known and known[name].pin == pin.pin else self._tool(pin)
         self.kept: dict[str, dict[str, Kept]] = {kind: dict(stored.kept.get(kind, {})) for kind in KEPT}
         for index in self.indexes:
             index.took()
@@ -210,6 +212,9 @@ class State:
         if kept is None:
             kept = self.memories[mission] = MissionMemory(ProvenanceIndex())
         return kept
+
+    def _tool(self, pin: ToolPin) -> Tool:
+        return tool_of(pin, self._access)
 
     def carry(self, memory: MissionMemory, mission: str, *, lost: bool) -> None:
         """Let a new mission know what the tools returned under the one before it. `lost`: some of that is not known any more."""
@@ -410,7 +415,7 @@ class State:
                 known = self.pins.get((pin.server, pin.tool))
                 self.pins[pin.server, pin.tool] = pin
                 if known is None or known.pin != pin.pin:
-                    self.tools[f"{pin.server}/{pin.tool}"] = tool_of(pin)
+                    self.tools[f"{pin.server}/{pin.tool}"] = self._tool(pin)
             case AddHistory():
                 self._count(write)
             case Keep(value):

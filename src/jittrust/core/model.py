@@ -65,6 +65,7 @@ class Tool:
 
     `server` is the name under which the server sits behind the broker. `input_schema` is the JSON Schema as declared.
     `pin` is the canonical hash of the whole definition (64 hex digits), see `core.authority.pin`.
+    `access`: the class that the access model gave it (`core.intent.access`), asked once when the definition was read; empty = unknown.
     """
 
     server: str
@@ -74,6 +75,7 @@ class Tool:
     annotations: ToolAnnotations = field(default_factory=ToolAnnotations)
     title: str = ""
     pin: str = ""
+    access: str = ""
 
     @property
     def id(self) -> str:

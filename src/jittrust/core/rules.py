@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from jittrust.core.authority.propose import ProposalRules
 from jittrust.core.grant.lanes import RotationRules
+from jittrust.core.intent.access import NO_ACCESS_MODEL, AccessModel
 from jittrust.core.intent.alignment import AlignmentRules
 from jittrust.core.intent.baseline import NO_BASELINE, Baseline
 from jittrust.core.intent.cascade import CascadeRules
@@ -53,7 +54,7 @@ class Rules:
     `judge_confident`: confidence from which the doubt of an optional judge adds a question.
     `elicit_up_to`: highest risk (R) that a confirmation in the agent's own client may answer.
     `model`: the weights of `core.intent.misaligned`; without any, nothing is asked for that reason. `baseline`: what is usual in this deployment, once
-    an operator adopted it. Both are data, not constants.
+    an operator adopted it; `access`: the weights of `core.intent.access`. All are data, not constants.
     """
 
     ask_below: float = 30.0
@@ -79,4 +80,5 @@ class Rules:
     rotation: RotationRules = field(default_factory=RotationRules)
     grants: GrantRules = field(default_factory=GrantRules)
     model: MisalignedModel = field(default_factory=MisalignedModel)
+    access: AccessModel = NO_ACCESS_MODEL
     baseline: Baseline = NO_BASELINE

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from jittrust.core.errors import BadInputError
+from jittrust.core.intent.access import AccessModel, access_model_of
 from jittrust.core.intent.adoption import LARGEST_BASELINE
 from jittrust.core.intent.baseline import Baseline, from_json
 from jittrust.core.intent.misaligned import MisalignedModel, model_of
@@ -17,6 +18,12 @@ from jittrust.core.strict_json import parse
 def shipped_model() -> MisalignedModel:
     """The weights of `core.intent.misaligned` that come with the package (docs/models/misaligned.md)."""
     return model_of(parse((files("jittrust") / "models" / "misaligned.json").read_bytes(), max_bytes=65_536))
+
+
+@lru_cache(maxsize=1)
+def shipped_access() -> AccessModel:
+    """The weights of `core.intent.access` that come with the package (docs/models/access.md)."""
+    return access_model_of(parse((files("jittrust") / "models" / "access.json").read_bytes(), max_bytes=524_288))
 
 
 def read_baseline(path: Path) -> Baseline:

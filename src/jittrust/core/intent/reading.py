@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 
+from jittrust.core.intent.access import AccessClass
 from jittrust.core.intent.goal import GoalReading
 from jittrust.core.intent.origin import ArgumentRole
 from jittrust.core.intent.roles import ROLE_RULES, argument_roles, declared_roles, leaves
@@ -168,6 +169,13 @@ _LONGEST_BEGINNING = 80
 _RETURNS = frozenset(("returns", "return", "returned", "note", "notes"))
 _SIDE = re.compile(r"\b(?:also|then|will|additionally|afterwards?) (?:be |also )?([a-z]{3,12})\b")
 
+_MODEL = "model"
+_BY_ACCESS: Mapping[str, VerbClass] = {
+    AccessClass.LIST: VerbClass.LIST, AccessClass.READ: VerbClass.READ, AccessClass.TAG: VerbClass.TAG, AccessClass.WRITE: VerbClass.UPDATE,
+    AccessClass.COMMUNICATE: VerbClass.SEND, AccessClass.DELETE: VerbClass.DELETE, AccessClass.EXECUTE: VerbClass.RUN,
+    AccessClass.PAY: VerbClass.PAY, AccessClass.CREDENTIAL: VerbClass.UPDATE, AccessClass.PERMISSION: VerbClass.GRANT,
+}  # fmt: skip
+_PLAIN = frozenset({AccessClass.LIST, AccessClass.READ, AccessClass.TAG, AccessClass.WRITE})
 _BY_VERB: Mapping[VerbClass, str] = {
     VerbClass.LIST: "K.list", VerbClass.READ: "K.read", VerbClass.COMPUTE: "K.read", VerbClass.CREATE: "D.create", VerbClass.ADD: "D.create",
     VerbClass.UPDATE: "D.update", VerbClass.MOVE: "D.update", VerbClass.TAG: "D.tag", VerbClass.DELETE: "D.delete", VerbClass.DOWNLOAD: "D.create",
@@ -187,7 +195,7 @@ class _ToolWords:
     verb: VerbClass
     stem: str
     spoken: str  # the verb as it is written
-    source: str  # "name", "description" or ""
+    source: str  # "name", "description", "model" or ""
     objects: tuple[str, ...]
     described: tuple[str, ...]
     nouns: frozenset[str]  # of `objects`
@@ -207,6 +215,8 @@ def classify(
     `roles`: `argument_roles` of these arguments, where they are known already.
     """
     said = _say(tool.name, tool.description[: rules.longest_description])
+    if said.verb is VerbClass.UNKNOWN and tool.access in _BY_ACCESS:
+        said = replace(said, verb=_BY_ACCESS[tool.access], source=_MODEL)
     if not arguments:
         roles = declared_roles(tool)
     elif roles is None:
@@ -311,7 +321,7 @@ def _said_first(description: str, leading: tuple[VerbClass, Sequence[str]]) -> t
 
     "Returns …" is no act: every tool returns something.
     """
-    found = [(leading[0], leading[1][0])] if leading[1] else []
+    found = [(leading[0], leading[1][0])] if leading[1] and leading[1][0] not in _RETURNS else []
     for sentence in _TELLS.split(description):
         tokens = words(sentence[:_LONGEST_BEGINNING])
         kinds = VERBS.get(stem(tokens[0])) if tokens and tokens[0] not in _RETURNS else None
@@ -462,9 +472,12 @@ def _with_annotations(intent: str, said: _ToolWords, tool: Tool, rules: IntentRu
     """Code, consequence, confidence and reason after the server's own hints: they raise; they lower only what nothing contradicts."""
     hints, known = tool.annotations, said.verb is not VerbClass.UNKNOWN
     consequential = TAXONOMY[intent].consequential
-    confidence = {"name": rules.sure, "description": rules.likely}.get(said.source, rules.guess)
+    confidence = {"name": rules.sure, "description": rules.likely, _MODEL: rules.likely}.get(said.source, rules.guess)
     why = f"The tool's {said.source} says “{said.spoken}”" if known else "No word of the tool names a known act"
-    if not known and hints.read_only and tool.pin and hints.destructive is not True:
+    if said.source == _MODEL:
+        why = f"Its words are those of tools of the class “{tool.access}”"
+    plain = not known or (said.source == _MODEL and tool.access in _PLAIN)
+    if plain and hints.read_only and tool.pin and hints.destructive is not True:
         return "K.read", False, rules.likely, "The pinned definition says read-only, and nothing contradicts it."
     if not known:
         return intent, True, confidence, f"{why}, so it counts as one with consequences."
