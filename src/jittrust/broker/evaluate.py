@@ -218,6 +218,7 @@ class Evaluations:
         now = self._clock()
         backing = self._grants.behind(ask, shown, now)
         late: tuple[TextFinding, ...] = ()
+        self._texts.hear(backing.grant)
         if ask.resource.type not in _NO_ACTS and self._texts.busy(backing.grant.mission):
             # No call overtakes the reading of what its agent was given. The world moves on meanwhile: what stands behind the call is looked up anew.
             late = await self._texts.caught_up(backing.grant.mission)
@@ -418,6 +419,10 @@ class Evaluations:
         keyed: bool,
     ) -> None:
         reading, memory = judgement.reading, self._state.memory(mission.id)
+        if ask.resource.type == "client":
+            # What a server asks of the client goes to the agent's model or to the person in front of it.
+            memory.results += 1
+            self._texts.read(mission.id, f"{ask.resource.id}#{memory.results}", (), ask.arguments)
         if reading is not None and facts.tool is not None:
             memory.provenance.add_call(ask.arguments, facts.origins or (), consequential=reading.consequential)
             step.writes.append(

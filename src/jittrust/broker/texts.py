@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 
 from jittrust.broker.state import State
+from jittrust.core.grant.grant import Grant
 from jittrust.core.intent.findings import FINDING_RULES, FindingRules, TextFinding, keep, unread
 from jittrust.core.model import Json
 
@@ -16,6 +17,8 @@ from jittrust.core.model import Json
 _STANDS_ASIDE_S = 0.000_5
 # Results of one mission that may wait for the worker; more of them are told as unread instead of being piled up.
 _MOST_WAITING = 32
+# Grants of which it is remembered that their task was read; the task of one that is forgotten is read again.
+_MOST_HEARD = 4096
 
 
 class TextWatch:
@@ -25,6 +28,7 @@ class TextWatch:
         """Nothing is read yet."""
         self._state = state
         self._worker = worker
+        self._heard: dict[str, None] = {}
         # Where nobody waits, a text is read in one piece: that costs less in all.
         self._rules = rules if worker is not None else replace(rules, chunk=rules.most_read)
 
@@ -55,6 +59,17 @@ class TextWatch:
         reading = loop.run_in_executor(self._worker, _aside, source, tuple(texts), structured, self._rules)
         memory.unread[source] = reading
         reading.add_done_callback(done)
+
+    def hear(self, grant: Grant) -> None:
+        """Read the tasks that agents handed on until they came to this one, each once."""
+        for name in (*grant.path, grant.id):
+            one = self._state.grants.get(name)
+            if one is None or not one.task or name in self._heard:
+                continue
+            self._heard[name] = None
+            if len(self._heard) > _MOST_HEARD:
+                del self._heard[next(iter(self._heard))]
+            self.read(one.mission, f"task of {one.agent} ({name})", (one.task,))
 
     def found_in(self, mission: str, source: str) -> TextFinding | None:
         """What was found in a text of this mission; a text that is not read yet is unread."""
