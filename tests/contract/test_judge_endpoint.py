@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +136,11 @@ async def test_whatever_else_an_endpoint_does_is_as_if_it_were_not_there(how: st
     assert stub.elsewhere == 0
     (record,) = await w.records("use")
     assert record["intent"]["judge"]["no_answer"] in ("timeout", "unreachable", "not_an_answer")  # type: ignore[index,call-overload,operator]
+
+
+def test_without_the_setting_the_client_is_never_loaded() -> None:
+    code = "import sys, jittrust.apps.wiring as w; w.judge_of(None, {}); sys.exit('openai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 async def test_nobody_there_is_no_answer_either() -> None:
