@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from jittrust.core.authority.endorsement import ENDORSEMENT_RULES
 from jittrust.core.authority.map import AuthorityMap
 from jittrust.core.authority.match import check_entry
 from jittrust.core.errors import BadInputError, GasExhaustedError, RefusedError
@@ -54,6 +55,8 @@ def check_asked(asked: NewGrant | ChildGrant) -> None:
         raise BadInputError(
             "bad_authority", f"A grant's own authority has at most {MOST_ENTRIES} entries, each with an id of its own."
         )
+    if len(asked.authority.endorsements) > ENDORSEMENT_RULES.most:
+        raise BadInputError("bad_authority", f"A grant's own authority has at most {ENDORSEMENT_RULES.most} sources.")
     for entry in asked.authority.entries:
         check_entry(entry)
 
@@ -66,7 +69,7 @@ def part_of_mission(asked: NewGrant, mission: Mission, rules: GrantRules) -> Aut
     """
     if asked.authority is None:
         return None
-    own = AuthorityMap(asked.authority.approved, asked.lanes)
+    own = AuthorityMap(asked.authority.approved, asked.lanes, asked.authority.endorsed)
     lanes = max(mission.authority.lanes, rules.lanes)
     require_narrower(map_widenings(replace(mission.authority, lanes=lanes), own))
     return own
@@ -150,7 +153,7 @@ def _own_part(
     else:
         within = replace(parent.authority, lanes=parent.lanes)
     wanted = within if asked.authority is None else asked.authority
-    own = AuthorityMap(wanted.approved, asked.lanes)
+    own = AuthorityMap(wanted.approved, asked.lanes, wanted.endorsed)
     require_narrower(map_widenings(within, own))
     # The entries of a mission are counted with every call, those of a grant are its own: two children must not both have them.
     return own, () if parent.authority is None else uses_taken(within, own)

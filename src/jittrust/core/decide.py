@@ -752,6 +752,8 @@ def _approved(case: _Case) -> bool:
     return (
         approval is not None
         and approval.state is ApprovalState.APPROVED
+        # Whoever endorsed the source said yes to what it covers, not to this call beside it.
+        and not approval.endorses
         and approval.digest == case.ask.digest
         and case.now < approval.expires
     )

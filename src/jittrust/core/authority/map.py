@@ -88,3 +88,8 @@ class AuthorityMap:
     def approved(self) -> tuple[AuthorityEntry, ...]:
         """The entries in force."""
         return tuple(entry for entry in self.entries if entry.state is EntryState.APPROVED)
+
+    @property
+    def endorsed(self) -> tuple[Endorsement, ...]:
+        """The endorsements in force."""
+        return tuple(one for one in self.endorsements if one.state is EntryState.APPROVED)

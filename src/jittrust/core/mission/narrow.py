@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import re2
 
 from jittrust.core.authority.endorsement import endorsement_inside
-from jittrust.core.authority.map import AuthorityEntry, AuthorityMap, EntryState
+from jittrust.core.authority.map import AuthorityEntry, AuthorityMap
 from jittrust.core.errors import RefusedError
 from jittrust.core.grant.grant import Grant, PassBinding, Strictness
 from jittrust.core.grant.states import GrantState
@@ -58,11 +58,10 @@ def _compared(parent: AuthorityMap, child: AuthorityMap) -> tuple[tuple[Reason, 
             found.append(
                 Reason("widens_uses", f"{entry.tool} ({entry.id}) may be used more often than the parent allows")
             )
-    endorsed = [one for one in parent.endorsements if one.state is EntryState.APPROVED]
     found += [
         Reason("widens_endorsement", f"nothing in the parent provably endorses {source.tool} ({source.id})")
-        for source in child.endorsements
-        if source.state is EntryState.APPROVED and not any(endorsement_inside(one, source) for one in endorsed)
+        for source in child.endorsed
+        if not any(endorsement_inside(one, source) for one in parent.endorsed)
     ]
     taken = tuple((parent.approved[at].id, before[at] - now) for at, now in left.items() if now < before[at])
     return tuple(found), taken
