@@ -153,7 +153,8 @@ def read_task(goal: Goal, said: str, rules: CascadeRules = CASCADE_RULES) -> Tas
     """
     if not said.strip():
         return TaskReading(None, "A.delegate")
-    plain = _TOOL_CALL.sub(lambda hit: " ".join(name_words(hit[1])), said)
+    signs = _signs(said)
+    plain = _TOOL_CALL.sub(lambda hit: " ".join(name_words(hit[1])), signs.text)
     wanted = read_goal(Goal((plain,), GoalSource.NONE))
     intent = _intent(said, wanted)
     if not goal.stated:
@@ -167,14 +168,13 @@ def read_task(goal: Goal, said: str, rules: CascadeRules = CASCADE_RULES) -> Tas
     if far < 0.0:
         far = min(rules.unread, 1.0 - _shared(wanted, own))
     text = fold(goal.text)
-    strange = [one for one in literals(said, REACHING) if one.text not in text]
+    strange = [one for one in literals(signs.text, REACHING) if one.text not in text]
     if strange and far < rules.unnamed and any(_acts(clause) for clause in wanted.clauses):
         far, quote = rules.unnamed, strange[0].text
     if own.delegates:
         far = min(far, rules.delegated)
-    orders = _orders(said)
-    if orders and far < rules.orders:
-        far, quote = rules.orders, orders
+    if signs.orders and far < rules.orders:
+        far, quote = rules.orders, signs.orders
     return TaskReading(min(1.0, max(0.0, far)), intent, one_line(without_secrets(quote), _LONGEST_SHOWN))
 
 
@@ -337,13 +337,23 @@ _NEVER_WORK = frozenset(
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _Signs:
+    """What stands in a message: the text as a model understands it, with all that is hidden or encoded in it, and a sign that no honest task has."""
+
+    text: str
+    orders: str
+
+
 @lru_cache(maxsize=512)
-def _orders(said: str) -> str:
-    """The place of a sign that no honest task has, for people; empty = there is none."""
-    for reason in read_text(said).injection.reasons:
-        if reason.code in _NEVER_WORK:
-            return reason.quote or reason.why
-    return ""
+def _signs(said: str) -> _Signs:
+    read = read_text(said)
+    orders = next((one.quote or one.why for one in read.injection.reasons if one.code in _NEVER_WORK), "")
+    more = (*read.hidden, *(variant.text for variant in read.variants))
+    return _Signs("\n".join((read.skeleton, *(one[:LONGEST_TASK] for one in more[:_MOST_HIDDEN]))), orders)
+
+
+_MOST_HIDDEN = 4
 
 
 # ---- what kind of message ---------------------------------------------------------------------------------------------------------------------
