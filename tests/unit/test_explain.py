@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -141,6 +141,27 @@ async def test_a_record_of_an_older_version_explains_what_it_can() -> None:
 )
 def test_a_record_that_lacks_anything_is_still_a_page(record: dict[str, Any]) -> None:
     assert text(Explanation(record))
+
+
+def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, one in inner:
+        yield from places(one, (*path, name))
+
+
+async def test_whatever_a_record_holds_in_any_place_there_is_a_page() -> None:
+    w, _ = await _stolen()
+    whole = json.dumps((await explained(w.broker.driving, "last")).record)
+    for path in list(places(json.loads(whole)))[1:]:
+        for value in (None, "x", 3, [], {}, [1], {"a": 1}, True, 0.5):
+            record = json.loads(whole)
+            at = record
+            for name in path[:-1]:
+                at = at[name]
+            at[path[-1]] = value
+            assert text(Explanation(record), 60)
+            assert Explanation(record).told()["call"] == record
 
 
 async def test_the_record_holds_no_value_whole_and_no_secret() -> None:

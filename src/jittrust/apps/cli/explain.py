@@ -107,7 +107,7 @@ def _sections(found: Explanation) -> Iterator[tuple[str, Sequence[str]]]:
 def _head(found: Explanation) -> Iterator[str]:
     record, prompt = found.record, part(found.record, "prompt")
     at = record.get("at")
-    when = moment(at / 1000) if isinstance(at, int | float) else "-"
+    when = moment(at / 1000) if isinstance(at, int) else "-"
     who = part(record, "subject").get("id") or "an agent that is not known"
     yield f"Call {record.get('evaluation')}, number {record.get('index')} in the ledger, {when}"
     yield f"By {who} for {prompt.get('person') or 'nobody'} in {prompt.get('mission') or 'no mission'}"
@@ -149,9 +149,10 @@ def _map(found: Explanation, policy: Record) -> Iterator[str]:
         yield f"Entry {policy.get('entry')} covers it; what it says lies too far back in the ledger."
     else:
         yield "No approved entry covers it."
-    for name, what in (("permits", "permits"), ("forbids", "forbids")):
-        if policy.get(name):
-            yield f"Written policy {what} it: {', '.join(map(str, policy[name]))}"
+    for name in ("permits", "forbids"):
+        rules = policy.get(name)
+        if rules and isinstance(rules, list):
+            yield f"Written policy {name} it: {', '.join(map(str, rules))}"
 
 
 def _arguments(intent: Record) -> Iterator[str]:
@@ -175,22 +176,20 @@ def _score(intent: Record) -> Iterator[str]:
     for name, meaning in _FACTORS.items():
         one = part(factors, name)
         if one:
-            value = one.get("value")
-            yield f"{name} {'unknown' if value is None else f'{value:.2f}'}, {meaning}: {one.get('why')}"
+            yield f"{name} {_number(one.get('value'))}, {meaning}: {one.get('why')}"
     validity = part(factors, "T")
     if validity:
         yield f"T {validity.get('seconds')} s, since a person last confirmed it: {validity.get('why')}"
     if intent.get("wis") is not None:
-        yield f"Weighted Intent Score {intent['wis']:.1f} of 100"
+        yield f"Weighted Intent Score {_number(intent['wis'], 1)} of 100"
     if intent.get("drift") is not None:
-        yield f"Drift {intent['drift']:.2f} of 1"
+        yield f"Drift {_number(intent['drift'])} of 1"
 
 
 def _against(intent: Record) -> Iterator[str]:
     misaligned = part(intent, "misaligned")
     if misaligned:
-        value = misaligned.get("value")
-        yield f"Somebody else's wish: {'not known' if value is None else f'{value:.2f} of 1'}"
+        yield f"Somebody else's wish: {_number(misaligned.get('value'))} of 1"
         parts = [one.strip(" .") for one in str(misaligned.get("why") or "").split(";")]
         yield from (f"- {one}" for one in parts[:_HEAVIEST] if one)
     sentence = part(intent, "sentence")
@@ -216,6 +215,11 @@ def _against(intent: Record) -> Iterator[str]:
             else f"finds it {judge.get('relation')} (confidence {judge.get('confidence')})"
         )
         yield f"The judge {judge.get('model')} {answer}"
+
+
+def _number(value: object, places: int = 2) -> str:
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.{places}f}" if known else "unknown"
 
 
 def _reasons(found: Explanation, policy: Record) -> Iterator[str]:
