@@ -172,7 +172,7 @@ def commands(found: Explanation) -> Sequence[str]:
     made: list[str] = []
     if found.question is not None:
         made.append(f"jittrust approve {found.question.id}")
-    codes = {reason.get("code") for reason in listed(policy, "reasons")}
+    codes = {str(reason.get("code")) for reason in listed(policy, "reasons")}
     if mission and codes & {"outside_map", "outside_map_dangerous", "waits_for_person", "constraint_failed"}:
         made.append(f"jittrust mission approve {mission}")
     if mission and codes & {"refused_by_person"}:
