@@ -155,6 +155,7 @@ class _Case:
     factors: IntentFactors | None = None
     wis: WeightedIntentScore | None = None
     drift: Reading | None = None
+    suspicion: Reading | None = None
     matched: Match | None = None
     own: AuthorityEntry | None = None
     taints: tuple[ArgumentOrigin, ...] = ()
@@ -688,7 +689,8 @@ def _suspicion(case: _Case) -> Reading | None:
     before = facts.history.last_tool.partition("/")[2] if facts.history is not None else ""
     usual = surprise(case.rules.baseline, facts.tool, before, facts.origins, facts.keys)
     found = signs(read_goal(facts.mission.goal), reading, facts.origins, facts.attribution, usual)
-    return misaligned(found, case.rules.model, learned=usual is not None)
+    case.suspicion = misaligned(found, case.rules.model, learned=usual is not None)
+    return case.suspicion
 
 
 def _suspect(case: _Case, suspicion: Reading | None) -> bool:
@@ -810,6 +812,7 @@ def _judge(case: _Case, ruling: Ruling, cost: Gas, *, hard: bool) -> Judgement:
         else None,
         agent_code=agent,
         agent_next=AGENT_NEXT[agent],
+        misaligned=case.suspicion,
     )
     entry = case.matched.entry if case.matched and case.matched.standing is MatchStanding.INSIDE else None
     return Judgement(verdict, standing, case.reading, entry, hard, own_entry=case.own.id if case.own else "")
