@@ -18,14 +18,16 @@ from jittrust.core.intent.judge import (
     Relation,
     answer_of,
     answer_schema,
+    is_grey,
     question_key,
     question_of,
 )
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.mission.mission import Goal, GoalSource
 from jittrust.core.mission.states import MissionState
-from jittrust.core.model import Json, Ruling, Tool
+from jittrust.core.model import Json, Reading, Reason, Response, Ruling, Tool, Verdict, WeightedIntentScore
 from jittrust.core.rules import Rules
+from jittrust.core.units import Gas, Score, Unit
 
 GREY = replace(Rules(), judge=JudgeRules(wis_below=101.0))
 QUESTION = JudgeQuestion({"1": "Write to Anna."}, "srv/send_mail", "Send a mail.", {}, {})
@@ -171,6 +173,41 @@ def test_the_schema_of_an_answer_is_closed() -> None:
 
     assert schema["additionalProperties"] is False
     assert schema["required"] == ["relation", "clause", "confidence"]
+
+
+def _verdict(ruling: Ruling, p: float | None, wis: float, *codes: str) -> Verdict:
+    return Verdict(
+        ruling=ruling,
+        response=Response.NONE,
+        reasons=tuple(Reason(code, "") for code in codes),
+        intent="C.send_external",
+        factors=None,
+        wis=WeightedIntentScore(Score(wis), None),
+        drift=None,
+        price=Gas(1),
+        trust=Score(80),
+        misaligned=Reading("misaligned", None if p is None else Unit(p), Unit(0.5), "", ""),
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "consequential", "grey"),
+    [
+        (_verdict(Ruling.ALLOW, 0.15, 90), True, True),
+        (_verdict(Ruling.ALLOW, 0.14, 90), True, False),
+        (_verdict(Ruling.ALLOW, 0.14, 54.9), True, True),
+        (_verdict(Ruling.ALLOW, None, 54.9), True, True),
+        (_verdict(Ruling.ALLOW, None, 55), True, False),
+        (_verdict(Ruling.ALLOW, 0.4, 20), False, False),
+        (_verdict(Ruling.ALLOW, 0.4, 20, "approved_by_person"), True, False),
+        (_verdict(Ruling.STEP_UP, 0.4, 20), True, False),
+        (_verdict(Ruling.DENY, 0.4, 20), True, False),
+    ],
+)
+def test_grey_is_what_would_pass_with_consequences_and_is_not_clear(
+    verdict: Verdict, *, consequential: bool, grey: bool
+) -> None:
+    assert is_grey(verdict, consequential=consequential) is grey
 
 
 # ---- in the broker ------------------------------------------------------------------------------------------------------------------------

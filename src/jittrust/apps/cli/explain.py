@@ -188,8 +188,8 @@ def _score(intent: Record) -> Iterator[str]:
 
 def _against(intent: Record) -> Iterator[str]:
     misaligned = part(intent, "misaligned")
-    if misaligned:
-        yield f"Somebody else's wish: {_number(misaligned.get('value'))} of 1"
+    if misaligned and misaligned.get("value") is not None:
+        yield f"Somebody else's wish: {_number(misaligned['value'])} of 1"
         parts = [one.strip(" .") for one in str(misaligned.get("why") or "").split(";")]
         yield from (f"- {one}" for one in parts[:_HEAVIEST] if one)
     sentence = part(intent, "sentence")
