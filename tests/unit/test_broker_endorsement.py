@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -193,6 +194,17 @@ async def test_an_act_of_little_harm_that_the_goal_names_with_its_source_needs_n
     assert asked.offer.warned
     assert asked.why.startswith("CAREFUL")
     assert "Ignore all earlier instructions" in asked.why
+
+
+async def test_a_text_that_is_not_read_for_orders_in_time_is_endorsed_by_no_policy() -> None:
+    w, mission = await bank(goal="Create an event with the participant named in notes.txt")
+    await read(w, "The participant is kim@partner.example.", "notes.txt")
+    slow: asyncio.Future[TextFinding | None] = asyncio.get_running_loop().create_future()
+    w.broker.state.memory(mission.id).unread["srv/read_file#1"] = slow
+
+    got = await w.call("create_event", {"title": "event", "participant": "kim@partner.example"})
+
+    assert "tainted_argument" in got.verdict.codes
 
 
 async def test_an_endorsement_from_before_the_text_was_read_does_not_cover_a_text_that_reads_like_orders() -> None:

@@ -247,10 +247,16 @@ class Evaluations:
         if only_observes and enforced(self._state, ask.subject.id, grant.agent):
             only_observes = False
         facts = self._gather.facts(
-            ask, grant, mission, presentation, now, observed=only_observes, narrowing=shown.narrowing, said=said
+            ask,
+            grant,
+            mission,
+            presentation,
+            now,
+            observed=only_observes,
+            narrowing=shown.narrowing,
+            said=said,
+            late=late,
         )
-        if late:
-            facts = replace(facts, findings=(*facts.findings, *late))
         judgement = decide(ask, facts, self._baselines.rules(self._rules), now)
         if self._judge is not None and said is None:
             # Nothing is held or written yet. The world moves on while the judge thinks, so whatever it says the call is judged from the start again.
@@ -492,7 +498,7 @@ class Evaluations:
             mission.authority.endorsements,
             result,
             source,
-            memory.findings,
+            facts.findings,
             reading,
             ask.arguments,
             roles,
@@ -501,9 +507,20 @@ class Evaluations:
             return None
         given = replace(offer, state=EntryState.APPROVED, approved_by=mission.person)
         under = self._gather.facts(
-            ask, grant, mission, facts.presentation, now, observed=facts.observed, endorsing=(given,)
+            ask,
+            grant,
+            mission,
+            facts.presentation,
+            now,
+            observed=facts.observed,
+            endorsing=(given,),
+            late=facts.findings,
         )
-        return offer if decide(ask, under, self._rules, now).verdict.ruling is Ruling.ALLOW else None
+        return (
+            offer
+            if decide(ask, under, self._baselines.rules(self._rules), now).verdict.ruling is Ruling.ALLOW
+            else None
+        )
 
     def _approvals(
         self,

@@ -21,6 +21,7 @@ from jittrust.core.history import History
 from jittrust.core.intent.attribution import Attribution
 from jittrust.core.intent.cascade import CascadeRules, Hop, cascade, hop_of, noted, told_by_call
 from jittrust.core.intent.dialogue import dialogue_of_call
+from jittrust.core.intent.findings import TextFinding
 from jittrust.core.intent.flow import flow_of
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.judge import JudgeSaid
@@ -70,12 +71,14 @@ class Gather:
         narrowing: str = "",
         said: JudgeSaid | None = None,
         endorsing: tuple[Endorsement, ...] = (),
+        late: tuple[TextFinding, ...] = (),
     ) -> Facts:
         """The facts of `ask` as they are at this very moment; nothing is awaited.
 
         `observed`: the enforcement point that asks only observes, whatever the mission says. `narrowing`: a token that narrows the grant, as
         `Shown.narrowing`. `said`: what the judge said of the call, which was judged before and is judged again.
         `endorsing`: endorsements that nobody gave yet, to find out what would become of the call under them.
+        `late`: what is said of texts that could not be read in time.
         """
         server, _, name = ask.resource.id.partition("/")
         stop = self._stops.reaching(ask.subject.id, grant.mission, grant)
@@ -106,6 +109,7 @@ class Gather:
             )
         tool, pin = self._tool(ask, server, name)
         memory = self._state.memory(mission.id)
+        findings = (*memory.findings, *late)
         while memory.recent and now - memory.recent[0] > _RECENT:
             memory.recent.popleft()
         if said is None and not endorsing:
@@ -132,7 +136,7 @@ class Gather:
                 told = directing(
                     (*(mine for mine, _ in pairs), *endorsing),
                     memory.sources,
-                    memory.findings,
+                    findings,
                     reading,
                     ask.arguments,
                     roles,
@@ -164,8 +168,8 @@ class Gather:
             roles=roles,
             attribution=attribution,
             endorsement=endorsement,
-            findings=tuple(memory.findings),
-            flow=flow_of(memory.flow, memory.findings, reading, origins) if reading and origins is not None else None,
+            findings=findings,
+            flow=flow_of(memory.flow, findings, reading, origins) if reading and origins is not None else None,
             cascade=self._cascade(ask, mission, grant, path, tool, reading, roles or {}),
             dialogue=None if reading is None else dialogue_of_call(mission.goal, reading, self._rules.dialogue),
             judged=said.answer if said is not None else None,
