@@ -185,6 +185,22 @@ def test_a_payment_to_somebody_whom_a_text_named_teaches_nothing_however_often_i
     assert usual(learn((f"g {n}", [seen_call(pay, (said,), (), harm=0.8)]) for n in range(2)), pay)
 
 
+def test_in_an_act_that_does_harm_no_strangers_value_is_usual_not_even_by_its_role() -> None:
+    made = learn(missions(9))
+    other = replace(FREE, path="/to")
+    assert usual_origin(made, SHARE, other, harm=0.3)
+    assert not usual_origin(made, SHARE, other, harm=0.8)
+    assert usual_origin(learn(missions(9, SAID)), SHARE, replace(SAID, path="/to"), harm=0.8)
+
+
+def test_what_moves_money_is_let_in_by_what_the_person_says_now_and_not_by_what_is_usual() -> None:
+    pay = Tool("bank", "send_money", "Sends money.", {"properties": {"to": {"type": "string"}}}, pin="p")
+    made = learn(missions(9, replace(SAID, path="/to"), pay))
+    assert usual(made, pay)
+    assert with_usual(goal("Summarise my inbox"), (pay,), (), made) == ()
+    assert with_usual(goal("Send the rent to my landlord"), (pay,), (), made)
+
+
 def test_friction_above_the_promise_is_told_from_chance() -> None:
     assert departs(40, 200, 0.05)
     assert not departs(12, 200, 0.05)

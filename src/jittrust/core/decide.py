@@ -733,7 +733,8 @@ def _unusual(case: _Case, values: tuple[ArgumentOrigin, ...], *, suspect: bool) 
     tool, baseline = case.facts.tool, case.rules.baseline
     if suspect or tool is None or not baseline.adopted:
         return values
-    return tuple(one for one in values if not usual_origin(baseline, tool, one))
+    harm = TAXONOMY[case.reading.intent].base_risk if case.reading is not None else 1.0
+    return tuple(one for one in values if not usual_origin(baseline, tool, one, harm))
 
 
 def _goal_points_at(case: _Case) -> bool:

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 from jittrust.core.authority.map import AuthorityEntry, EntryState
 from jittrust.core.authority.propose import entry_id
-from jittrust.core.intent.baseline import Baseline, tool_key, usual
+from jittrust.core.intent.baseline import BASELINE_RULES, Baseline, tool_key, usual
 from jittrust.core.intent.goal import mention, read_goal
 from jittrust.core.intent.reading import classify
+from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Tool
 
@@ -72,7 +73,11 @@ def _may_be(goal: Goal, tool: Tool, baseline: Baseline) -> bool:
     reading = classify(tool, {})
     if reading.intent in _ALWAYS_A_PERSON:
         return False
-    return not mention(read_goal(goal), reading.verb, reading.stem, reading.objects).forbidden
+    named = mention(read_goal(goal), reading.verb, reading.stem, reading.objects)
+    if TAXONOMY[reading.intent].base_risk >= BASELINE_RULES.harmful and not named.verb:
+        # What moves money, opens doors or destroys is let in by what this person says now, not by what is usual.
+        return False
+    return not named.forbidden
 
 
 def _entry(tool: Tool, baseline: Baseline, proposed: AuthorityEntry | None = None) -> AuthorityEntry:

@@ -206,8 +206,15 @@ def surprise_of(
     }
 
 
-def usual_origin(baseline: Baseline, tool: Tool, one: ArgumentOrigin, rules: BaselineRules = BASELINE_RULES) -> bool:
-    """Whether values of this argument usually come from where this one comes from; of a seldom seen argument, values of its role."""
+def usual_origin(
+    baseline: Baseline, tool: Tool, one: ArgumentOrigin, harm: float = 0.0, rules: BaselineRules = BASELINE_RULES
+) -> bool:
+    """Whether values of this argument usually come from where this one comes from; of a seldom seen argument, values of its role.
+
+    `harm`: base risk of the act (0..1). In one that does harm a stranger's or an invented value is never usual.
+    """
+    if harm >= rules.harmful and one.origin in _STRANGE:
+        return False
     (argument, origin), (role, _) = _pairs((one,), every=True)[:2]
     for key, name in ((tool_key(tool), argument), ("", role)):
         count, whole = baseline.origins.get((key, name, origin), 0), baseline.origins.get((key, name, ""), 0)
