@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
+from bench.cascades import invented
 
 from jittrust.core.intent.cascade import CASCADE_RULES, LONGEST_TASK, cascade, doubt_of_cascade, hop_of, read_task
 from jittrust.core.mission.mission import Goal, GoalSource
@@ -82,3 +84,11 @@ def test_the_longest_message_is_read_in_little_time() -> None:
     begun = time.perf_counter()
     read_task(GOAL, text)
     assert time.perf_counter() - begun < 0.5
+
+
+def test_invented_tasks_of_honest_agents_pass_and_most_of_those_off_their_way_do_not() -> None:
+    found: dict[str, Any] = dict(invented())
+    assert found["honest_chains_asked"] == 0
+    assert found["honest"]["asked"] <= 0.03
+    assert found["off"]["asked"] >= 0.7
+    assert found["auc"] >= 0.93

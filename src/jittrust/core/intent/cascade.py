@@ -51,7 +51,7 @@ class CascadeRules:
     off_goal_act: float = 1.0  # most that one with an effect is
     near: float = 0.2  # distance of an act that belongs to one that the goal names, as paying belongs to booking
     covered: float = 0.2  # how much less far an act is that the goal does not name, on what the goal does name
-    secret: float = 0.9  # distance of reading a secret that the goal does not name
+    secret: float = 0.9  # distance of anything about a secret that the goal does not name
     unnamed: float = 0.5  # least distance of an act for an address or account that the person did not name
     orders: float = (
         0.8  # least distance of a message with signs that no honest task has: hidden text, “do not tell the user”
@@ -236,7 +236,8 @@ _WEIGHT = {
         1.0,
     ),
     # Their verbs are said of many things without an effect of their own: "run the search", "complete the list".
-    **dict.fromkeys((VerbClass.UPDATE, VerbClass.MOVE, VerbClass.RUN), 0.85),
+    **dict.fromkeys((VerbClass.UPDATE, VerbClass.MOVE), 0.85),
+    VerbClass.RUN: 0.75,
 }  # fmt: skip
 # What belongs to an act that the goal names.
 _PARTS = {
@@ -252,6 +253,10 @@ _PARTS = {
     VerbClass.DEPLOY: (VerbClass.RUN, VerbClass.CONFIGURE, VerbClass.INSTALL),
     VerbClass.DELEGATE: (VerbClass.SEND,),
 }
+# To confirm a number is to check it, more often than to approve something.
+_MILD = frozenset({stem("confirm")})
+# Who is to answer sends something, which no tool is called.
+_REPLIES = frozenset({stem("answer"), stem("respond")})
 _VAGUE = frozenset({"person", "time", "change", "record"})
 # Words of every task, whatever it is for.
 _COURTESY = frozenset(
@@ -282,10 +287,11 @@ def _act_distance(
     rules: CascadeRules,
 ) -> float:
     whole = _cover(nouns, about, goal.stems, goal.about)
+    if "secret" in about and "secret" not in goal.about:
+        return rules.secret
     if kinds[0] in READING:
-        off = rules.off_goal_read * (1.0 - whole)
-        return max(off, rules.secret) if "secret" in about and "secret" not in goal.about else off
-    weight = _WEIGHT.get(kinds[0], rules.off_goal_read) * rules.off_goal_act
+        return rules.off_goal_read * (1.0 - whole)
+    weight = rules.off_goal_read if root in _MILD else _WEIGHT.get(kinds[0], rules.off_goal_read) * rules.off_goal_act
     best = 1.0 - rules.covered * whole
     for clause in goal.clauses:
         if any(_same(root, kinds, one) for one in clause.forbidden):
@@ -293,8 +299,11 @@ def _act_distance(
                 return 1.0
             continue
         cover = _cover(nouns, about, clause.reach_stems, clause.reach_about)
-        if any(_same(root, kinds, one) for one in clause.verbs) or (
-            cover > 0.0 and any(_may_be_same(kinds, one) for one in clause.verbs)
+        replies = kinds[0] is VerbClass.SEND and bool(_REPLIES & clause.stems)
+        if (
+            replies
+            or any(_same(root, kinds, one) for one in clause.verbs)
+            or (cover > 0.0 and any(_may_be_same(kinds, one) for one in clause.verbs))
         ):
             best = min(best, rules.off_goal_read * (1.0 - cover))
         elif any(kinds[0] in _PARTS.get(said[0], ()) for _, said in clause.verbs):
