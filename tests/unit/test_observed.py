@@ -166,6 +166,20 @@ def test_one_source_teaches_a_few_goals_a_day_and_the_rest_is_named() -> None:
     assert len(select([*many, *tomorrow], shipped_model()).missions) == 20
 
 
+def test_an_agent_that_goes_by_many_names_teaches_no_more_than_its_person_may() -> None:
+    words = [
+        f"{a} the {b}"
+        for a in ("mow", "dig", "wash", "sweep", "paint")
+        for b in ("lawn", "path", "pond", "shed", "roof")
+    ]
+    many = [replace(noted(goal, goal, 1e9 + n, f"name {n}"), person="mallory") for n, goal in enumerate(words)]
+    found = select(
+        [*many, replace(noted("rake the leaves", "honest", 1e9 + 99, "good"), person="ada")], shipped_model()
+    )
+    assert len(found.missions) == LEARNING_RULES.person_goals + 1
+    assert "honest" in {one.name for one in found.missions}
+
+
 def test_a_goal_that_nobody_runs_any_more_fades() -> None:
     two = [noted(goal, goal, 1e9) for goal in GOALS[:2]]
     assert usual(learned(two, 1e9), ADD_NOTE)

@@ -76,9 +76,9 @@ class LedgerMission:
 
     @property
     def source(self) -> str:
-        """Whose work it was: the agent that called most, and the person."""
+        """Whose work it was: the agent that called most."""
         agents = Counter(call.agent for call in self.calls)
-        return f"{agents.most_common(1)[0][0] if agents else ''} for {self.person}"
+        return agents.most_common(1)[0][0] if agents else ""
 
 
 def ledger_missions(entries: Iterable[bytes]) -> Mapping[str, LedgerMission]:
@@ -123,7 +123,12 @@ def learn_observed(
     calls = {one.id: [call for call in one.calls if call.judged is not None] for one in kept}
     taught = [
         JudgedMission(
-            one.id, one.goal, tuple(call.judged for call in calls[one.id] if call.judged), one.source, one.began
+            one.id,
+            one.goal,
+            tuple(call.judged for call in calls[one.id] if call.judged),
+            one.source,
+            one.began,
+            one.person,
         )
         for one in kept
     ]

@@ -50,6 +50,7 @@ class LearningRules:
     )
     folds: int = 20  # parts into which goals are laid; each is judged by what the others taught
     day_goals: int = 10  # distinct goals of one source on one day that teach
+    person_goals: int = 20  # likewise of one person, under however many names their agents go
     half_life: float = 60.0  # days after which a goal counts half
 
 
@@ -91,13 +92,17 @@ def judged_call(
 
 @dataclass(frozen=True, slots=True)
 class JudgedMission:
-    """One mission: its name, the goal as first said, whose it was (`source`), when it began (seconds; 0 = not known), and its calls."""
+    """One mission: its name, the goal as first said, its calls, which agent's it was (`source`) and which person's, and when it began.
+
+    `at` is in seconds; 0 = not known.
+    """
 
     name: str
     goal: str
     calls: tuple[JudgedCall, ...]
     source: str = ""
     at: float = 0.0
+    person: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +119,22 @@ def select(
     """The missions that may teach. The oldest of a source and day come first; without a time, all are of one day and none is too many."""
     kept: list[JudgedMission] = []
     left: dict[str, str] = {}
-    days: dict[tuple[str, int], set[str]] = {}
+    days: dict[tuple[str, str, int], set[str]] = {}
     for one in sorted(missions, key=lambda mission: mission.at):
         worst = max(scores(one, NO_BASELINE, model), default=0.0)
-        goal, day = goal_key(one.goal), days.setdefault((one.source, int(one.at // _DAY)), set())
+        goal, date = goal_key(one.goal), int(one.at // _DAY)
+        # An agent may say that it is another one, a person may not.
+        mine = days.setdefault(("agent", f"{one.source}\x1f{one.person}", date), set())
+        theirs = days.setdefault(("person", one.person, date), set())
         if worst > rules.leave_out_above:
             left[one.name] = f"a call looks like somebody else's wish ({worst:.2f} of 1)"
-        elif one.at and goal not in day and len(day) >= rules.day_goals:
-            left[one.name] = f"{one.source or 'its source'} had taught {rules.day_goals} goals that day"
+        elif one.at and goal not in mine and len(mine) >= rules.day_goals:
+            left[one.name] = f"{one.source or 'its agent'} had taught {rules.day_goals} goals that day"
+        elif one.at and goal not in theirs and len(theirs) >= rules.person_goals:
+            left[one.name] = f"{one.person or 'its person'} had taught {rules.person_goals} goals that day"
         else:
-            day.add(goal)
+            mine.add(goal)
+            theirs.add(goal)
             kept.append(one)
     return Selected(tuple(kept), left)
 
