@@ -46,7 +46,8 @@ def disposition(
     Ladder:
         1. evasive: it works against oversight, or carries characters that no reader sees.
         2. delegated: what decides is from a source that the person endorsed, and nothing in it is a stranger's.
-        3. hijack suspect: what decides who is reached stood only in a stranger's text, or a sentence there orders just this act.
+        3. hijack suspect: what decides who is reached stood only in a stranger's text (a look there counts only where the goal does not name it), or
+           a sentence there orders just this act.
         4. over-reach: the goal says not to do it.
         5. without effect: aligned (named), supporting (uses things of the goal or of results, or reads what the goal is about), drift (private
            and not named), exploratory (the rest).
@@ -66,7 +67,8 @@ def disposition(
     if any(one.origin is Origin.ENDORSED for one in deciding) and not foreign:
         return Disposition.DELEGATED
     acts = reading.consequential or reading.open_world
-    if acts and (foreign or (found.ordered and found.excess > 0.0 and not named.both)):
+    strange = foreign and (reading.consequential or not named.both)
+    if acts and (strange or (found.ordered and found.excess > 0.0 and not named.both)):
         return Disposition.HIJACK_SUSPECT
     if named.forbidden:
         return Disposition.OVER_REACH
