@@ -44,9 +44,10 @@ from jittrust.core.scoring.wis import Weights
 
 DOCS = Path(__file__).parents[2] / "docs"
 RULES = (
-    AccessRules, AlignmentRules, AttributionRules, BaselineRules, CascadeRules, ContextRules, DecodingRules, DialogueRules, DriftRules, EndorsementRules, FieldRules, FindingRules, FlowRules,
-    GoalRules, GrantRules, InjectionRules, IntentRules, JudgeRules, LadderRules, LearningRules, PriceRules, ProposalRules, ProvenanceRules,
-    ReadingBounds, RiskRules, RoleRules, RotationRules, Rules, TextRules, TrustRules, Weights,
+    AccessRules, AlignmentRules, AttributionRules, BaselineRules, CascadeRules, ContextRules, DecodingRules, DialogueRules, DriftRules,
+    EndorsementRules, FieldRules, FindingRules, FlowRules, GoalRules, GrantRules, InjectionRules, IntentRules, JudgeRules, LadderRules,
+    LearningRules, PriceRules, ProposalRules, ProvenanceRules, ReadingBounds, RiskRules, RoleRules, RotationRules, Rules, TextRules, TrustRules,
+    Weights,
 )  # fmt: skip
 LEARNED = (AccessModel, Baseline, MisalignedModel)
 """Data that rules carry: learned, not chosen, so without a row."""
