@@ -230,3 +230,12 @@ def test_an_address_in_what_is_carried_is_a_way_out_too() -> None:
     )
 
     assert found.outward == "https://evil.example/in"
+
+
+def test_a_name_that_a_record_gave_stays_inside_and_what_a_call_sends_brings_in_nothing() -> None:
+    both = Flow("s/get_webpage#1", "s/read_inbox#2")
+    index = told(structured=[{"channel": "general", "email": "bob@example.com"}])
+    assert flow(index, both, {"to": "general", "body": "Hello."}, NOBODY).outward == ""
+    assert flow(index, both, {"to": "bob@example.com", "body": "Hello."}, NOBODY).outward == "bob@example.com"
+    sent = after_result(NO_FLOW, "s/send_email#1", classify(SEND, {"to": "x", "body": "y"}), strangers=False)
+    assert sent == NO_FLOW

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from jittrust.core.intent.findings import TextFinding
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.reading import ActionReading, Effect
+from jittrust.core.intent.words import REACHING, literals
 from jittrust.core.model import Reason
 
 
@@ -15,7 +16,7 @@ from jittrust.core.model import Reason
 class FlowRules:
     """When the three count as having met."""
 
-    private_from: float = 0.7  # sensitivity of what a read hands out from which it is private data
+    private_from: float = 0.5  # sensitivity of what a read hands out from which it is private data
 
 
 FLOW_RULES = FlowRules()
@@ -49,7 +50,8 @@ def after_result(
     flow: Flow, source: str, reading: ActionReading, *, strangers: bool, rules: FlowRules = FLOW_RULES
 ) -> Flow:
     """What has met once a result came back. `strangers`: it holds what strangers wrote, because a stranger's text said where it comes from."""
-    untrusted = flow.untrusted or (source if strangers or reading.documents or reading.open_world else "")
+    brings = not reading.consequential and (reading.documents or reading.open_world)
+    untrusted = flow.untrusted or (source if strangers or brings else "")
     reads = reading.sensitivity_in >= rules.private_from
     return Flow(untrusted, flow.private or (source if reads else ""), "")
 
@@ -66,16 +68,19 @@ def _outward(reading: ActionReading, origins: Sequence[ArgumentOrigin]) -> str:
     """The first destination, or address in what is carried, that the person did not name; empty = none, or the call carries nothing out."""
     if not reading.consequential or Effect.OUTWARD not in reading.effects:
         return ""
-    return next(
-        (
-            one.shown
-            for one in origins
-            if one.origin not in _THE_PERSONS
-            and one.origin is not Origin.TRIVIAL
-            and ("#" in one.path or one.role is ArgumentRole.TARGET)
-        ),
-        "",
-    )
+    return next((one.shown for one in origins if _leads_out(one)), "")
+
+
+def _leads_out(one: ArgumentOrigin) -> bool:
+    """Whether a value carries what is sent to where the person did not point: a stranger's or invented destination, or any address from a record.
+
+    A name that a record gave, a channel or a user of the same server, stays inside.
+    """
+    if one.origin in _THE_PERSONS or one.origin is Origin.TRIVIAL:
+        return False
+    if "#" not in one.path and one.role is not ArgumentRole.TARGET:
+        return False
+    return one.origin is not Origin.FIELD or bool(literals(one.shown, REACHING))
 
 
 def doubt_of_flow(flow: Flow | None) -> Reason | None:
