@@ -28,6 +28,7 @@ from jittrust.core.mission.states import MissionState
 from jittrust.core.model import Json, Reading, Reason, Response, Ruling, Tool, Verdict, WeightedIntentScore
 from jittrust.core.rules import Rules
 from jittrust.core.units import Gas, Score, Unit
+from jittrust.ports.decision_point import Passage
 
 GREY = replace(Rules(), judge=JudgeRules(wis_below=101.0))
 QUESTION = JudgeQuestion({"1": "Write to Anna."}, "srv/send_mail", "Send a mail.", {}, {})
@@ -343,6 +344,19 @@ async def test_what_changes_while_the_judge_thinks_counts() -> None:
 
     with pytest.raises(RefusedError):
         await call
+
+
+async def test_two_calls_with_one_pass_spend_it_once_however_long_the_judge_thinks_about_both() -> None:
+    judge = SameAnswer(saying(), wait=0.1)
+    w = await _world(judge)
+    issued = await w.grant()
+    subjects = [{**MAIL, "subject": "s" * n} for n in (5, 50)]
+
+    both = await asyncio.gather(*(w.show(issued.grant.id, issued.first_pass, "send_mail", one) for one in subjects))
+
+    assert [one.passage for one in both].count(Passage.FORWARD) == 1
+    paid = await w.paid()
+    assert len(paid[issued.grant.id]) == 1
 
 
 async def test_the_record_names_model_answer_and_time_and_says_why_there_is_none() -> None:
