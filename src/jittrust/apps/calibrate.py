@@ -174,7 +174,9 @@ def calibrate(paths: Sequence[Path], budget: FrictionBudget) -> Calibration:
 
 def _judged(call: WatchedCall) -> JudgedCall:
     goal = read_goal(call.goal)
-    return judged_call(goal, call.tool, call.reading, call.origins, call.attribution, call.keys, call.before)
+    return judged_call(
+        goal, call.tool, call.reading, call.origins, call.attribution, call.keys, call.before, call.setting
+    )
 
 
 def _percent(share: float, of: int) -> str:

@@ -26,11 +26,14 @@ from jittrust.broker.evaluate import Evaluations
 from jittrust.broker.grants import BrokerSecrets
 from jittrust.core.approval import Approval
 from jittrust.core.authority.endorsement import source_of
+from jittrust.core.authority.match import match
 from jittrust.core.errors import BadInputError
 from jittrust.core.grant.grant import PassBinding, Shown
 from jittrust.core.intent.attribution import Attribution
 from jittrust.core.intent.baseline import NO_BASELINE, Baseline
+from jittrust.core.intent.drift import TrailStep
 from jittrust.core.intent.goal import read_goal
+from jittrust.core.intent.misaligned import NO_SETTING, CallSetting
 from jittrust.core.intent.origin import ArgumentOrigin
 from jittrust.core.intent.provenance import steered
 from jittrust.core.intent.reading import ActionReading, classify
@@ -68,6 +71,7 @@ _MALFORMED: Mapping[str, Json] = {
     "wis": None,
     "factors": {"O": None, "C": None, "R": None, "T": None},
     "drift": None,
+    "misaligned": None,
     "price": 1,
     "intent": "",
     "reasons": ["malformed_call"],
@@ -120,6 +124,7 @@ class WatchedCall:
     keys: tuple[str, ...]
     before: str
     row: Mapping[str, Json]
+    setting: CallSetting = NO_SETTING
 
 
 def replay_file(path: Path, *, independent: bool = False, rules: Rules | None = None) -> Iterator[dict[str, Json]]:
@@ -246,6 +251,7 @@ class _Run:
         self._independent = independent
         self._watch = watch
         self._before = ""
+        self._trails: dict[str, tuple[TrailStep, ...]] = {}
         self._pending: dict[str, tuple[Evaluation, Decision]] = {}
         self._rows: list[dict[str, Json]] = []
         self._attached = ""
@@ -292,6 +298,8 @@ class _Run:
         if not isinstance(asked, Evaluation):
             self._rows.append({**row, **_MALFORMED})
             return
+        state = self._broker.state
+        self._trails = {name: tuple(state.memory(name).trail) for name in state.missions} if self._watch else {}
         decision = await self._broker.driving.decisions.evaluate(
             asked, Shown(PassBinding.GATEWAY, attachment=self._attached)
         )
@@ -329,6 +337,7 @@ class _Run:
         memory, roles = state.memory(mission.id), argument_roles(tool, asked.arguments)
         reading = classify(tool, asked.arguments, roles=roles)
         found = memory.provenance.sentences.explain(tool, reading, asked.arguments, roles, read_goal(mission.goal))
+        inside = match(mission.authority, tool, asked.action.name, asked.arguments, roles)
         watch(
             WatchedCall(
                 str(row["call"]),
@@ -340,6 +349,12 @@ class _Run:
                 value_keys(tool, asked.arguments, roles, self._rules.context),
                 self._before,
                 row,
+                CallSetting(
+                    tuple(memory.findings),
+                    self._trails.get(mission.id, ()),
+                    memory.results,
+                    inside.entry.approved_by if inside.inside and inside.entry else None,
+                ),
             )
         )
         self._before = tool.name

@@ -169,6 +169,7 @@ class Gather:
             attribution=attribution,
             endorsement=endorsement,
             findings=findings,
+            results=memory.results,
             flow=flow_of(memory.flow, findings, reading, origins) if reading and origins is not None else None,
             cascade=self._cascade(ask, mission, grant, path, tool, reading, roles or {}),
             dialogue=None if reading is None else dialogue_of_call(mission.goal, reading, self._rules.dialogue),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from jittrust.core.decide import Facts
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.learning import as_learnable, judged_call
+from jittrust.core.intent.misaligned import CallSetting
 from jittrust.core.model import Json
 
 
@@ -24,5 +25,6 @@ def learnable(facts: Facts) -> Mapping[str, Json]:
     if not mission.goal.stated:
         return {}
     before = facts.history.last_tool.partition("/")[2] if facts.history is not None else ""
-    call = judged_call(read_goal(mission.goal), tool, reading, origins, found, facts.keys, before)
+    setting = CallSetting(facts.findings, facts.trail, facts.results)
+    call = judged_call(read_goal(mission.goal), tool, reading, origins, found, facts.keys, before, setting)
     return {"learnable": as_learnable(call)}

@@ -19,7 +19,7 @@ from jittrust.core.grant.grant import Grant, PassStanding, Presentation
 from jittrust.core.grant.states import GrantState
 from jittrust.core.history import History
 from jittrust.core.identity.standing import IdentityStanding
-from jittrust.core.intent.alignment import clarity
+from jittrust.core.intent.alignment import clarity, doubted
 from jittrust.core.intent.attribution import NOT_ATTRIBUTED, Attribution
 from jittrust.core.intent.baseline import surprise, usual_origin, usual_shape
 from jittrust.core.intent.cascade import doubt_of_cascade
@@ -29,9 +29,9 @@ from jittrust.core.intent.findings import TextFinding
 from jittrust.core.intent.flow import Flow, doubt_of_flow
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.judge import JudgeAnswer, doubt_of_judge
-from jittrust.core.intent.misaligned import misaligned, signs
+from jittrust.core.intent.misaligned import CallSetting, misaligned, signs
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
-from jittrust.core.intent.reading import ActionReading, classify
+from jittrust.core.intent.reading import ActionReading, Effect, classify
 from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.mission.mission import Mission
 from jittrust.core.mission.states import MissionState
@@ -58,6 +58,9 @@ from jittrust.core.scoring.risk import elsewhere, first_seen, risk, tainted, unn
 from jittrust.core.scoring.trust import after, opening
 from jittrust.core.scoring.wis import weighted_intent_score
 from jittrust.core.units import Gas, Instant, Score, Seconds, Unit
+
+# Beginnings of the codes of acts that send, pay, or give and take rights.
+_GIVING = ("C.send_external", "C.publish", "T.", "I.grant", "I.invite", "I.transfer_owner", "I.change_credential")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class Facts:
         attribution: whether the goal or a sentence in a result explains the call; None = not known.
         endorsement: the endorsement under which a source directs this call; None = no endorsed source does.
         findings: texts of this mission that read like orders to a model, oldest first.
+        results: how many results this mission has read so far.
         flow: whether a stranger's text, private data and a way out meet in this call; None = not known.
         cascade: how far the task moved from agent to agent; None = it was never handed on. `dialogue`: likewise, of the person's own words.
         judged: what the optional judge said of exactly this call; None = it was not asked, or gave no answer in time.
@@ -120,6 +124,7 @@ class Facts:
     attribution: Attribution | None = None
     endorsement: Endorsement | None = None
     findings: tuple[TextFinding, ...] = ()
+    results: int = 0
     flow: Flow | None = None
     cascade: Reading | None = None
     dialogue: Reading | None = None
@@ -155,6 +160,7 @@ class _Case:
     factors: IntentFactors | None = None
     wis: WeightedIntentScore | None = None
     drift: Reading | None = None
+    signs: Mapping[str, float] = field(default_factory=dict)
     suspicion: Reading | None = None
     matched: Match | None = None
     own: AuthorityEntry | None = None
@@ -235,6 +241,8 @@ def _read(case: _Case) -> None:
     case.taints = tainted(origins, reading)
     found = facts.attribution or NOT_ATTRIBUTED
     o = clarity(mission.goal, tool, reading, ask.arguments, entry, origins, rules.alignment, found)
+    case.suspicion = _suspicion(case)
+    o = doubted(o, case.suspicion)
     c = fit(facts.history, tool, reading, facts.keys, rules.context)
     r = risk(reading, origins, ask.arguments, rules.risk)
     last = max(mission.confirmed, facts.approval.answered if facts.approval else Instant(0))
@@ -602,7 +610,9 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         # Reads may pass inside the map, whatever could not be measured; a secret is handed out only where the goal's own words point at it.
         level = factors.risk.value
         if ruling is Ruling.ALLOW and _opened_by_baseline(case):
-            return _ask_if_suspect(case, _suspicion(case), ruling)
+            return _ask_if_suspect(case, ruling)
+        if ruling is Ruling.ALLOW and _led_to(case):
+            return _ask_if_suspect(case, ruling, case.rules.misaligned_read_from)
         if ruling is not Ruling.ALLOW or level is None or level < case.rules.ask_read_from or _goal_points_at(case):
             return ruling
         case.say(
@@ -612,8 +622,7 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         )
         return Ruling.STEP_UP
     asked = outside = ruling is not Ruling.ALLOW
-    suspicion = _suspicion(case)
-    suspect = _suspect(case, suspicion)
+    suspect = _suspect(case)
     if taints := _unusual(case, case.taints, suspect=suspect):
         named = "; ".join(first_seen(taint) for taint in taints[:3])
         case.say(
@@ -638,7 +647,7 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
             "Say it in the goal, or approve this one call: jittrust approve.",
         )
         asked = True
-    asked = _ask_if_suspect(case, suspicion, Ruling.ALLOW) is Ruling.STEP_UP or asked
+    asked = _ask_if_suspect(case, Ruling.ALLOW) is Ruling.STEP_UP or asked
     if facts.origins is None or wis.unknown:
         lost = ", ".join((*wis.unknown, *(("origins",) if facts.origins is None else ())))
         case.say("factor_unknown", f"This could not be measured: {lost}.", "Approve this one call: jittrust approve.")
@@ -688,28 +697,43 @@ def _suspicion(case: _Case) -> Reading | None:
         return None
     before = facts.history.last_tool.partition("/")[2] if facts.history is not None else ""
     usual = surprise(case.rules.baseline, facts.tool, before, facts.origins, facts.keys)
-    found = signs(read_goal(facts.mission.goal), reading, facts.origins, facts.attribution, usual)
-    case.suspicion = misaligned(found, case.rules.model, learned=usual is not None)
-    return case.suspicion
+    entry = case.matched.entry if case.matched is not None and case.matched.inside else None
+    setting = CallSetting(facts.findings, facts.trail, facts.results, None if entry is None else entry.approved_by)
+    case.signs = signs(read_goal(facts.mission.goal), reading, facts.origins, facts.attribution, usual, setting)
+    return misaligned(case.signs, case.rules.model, learned=usual is not None)
 
 
-def _suspect(case: _Case, suspicion: Reading | None) -> bool:
-    rules, tool, reading = case.rules, case.facts.tool, case.reading
+def _suspect(case: _Case, limit: float | None = None) -> bool:
+    """Whether the call looks like somebody else's wish; `limit`: 0..1, None = that of the rules, or of an adopted baseline."""
+    rules, tool, reading, suspicion = case.rules, case.facts.tool, case.reading, case.suspicion
     entry = case.matched.entry if case.matched is not None and case.matched.inside else None
     if entry is not None and not case.taints and not entry.approved_by.startswith("policy:"):
         # A person put it into the map by name: words alone, with no stranger's value in the call, are no reason to ask them again.
         return False
-    limit = rules.misaligned_from
+    if limit is None:
+        limit = rules.baseline.threshold if rules.baseline.adopted else rules.misaligned_from
     if rules.baseline.adopted and tool is not None and reading is not None:
-        limit = rules.baseline.threshold
         harm = TAXONOMY[reading.intent].base_risk
-        if reading.consequential and usual_shape(rules.baseline, tool, case.facts.origins or (), harm):
+        everyday = reading.consequential and usual_shape(rules.baseline, tool, case.facts.origins or (), harm)
+        if everyday and not _by_orders(case):
             return False
     return suspicion is not None and suspicion.value is not None and suspicion.value > limit
 
 
-def _ask_if_suspect(case: _Case, suspicion: Reading | None, ruling: Ruling) -> Ruling:
-    if suspicion is None or not _suspect(case, suspicion):
+def _by_orders(case: _Case) -> bool:
+    """Whether a text that reads like orders to a model explains the call, or gave it a value that decides."""
+    return case.signs.get("instructed", 0.0) > 0.0 or case.signs.get("key_instructed", 0.0) > 0.0
+
+
+def _led_to(case: _Case) -> bool:
+    """Whether a read goes to an outside address out of a stranger's text, or is what a text that reads like orders asks for."""
+    outside = case.reading is not None and case.reading.open_world and case.signs.get("key_free", 0.0) > 0.0
+    return outside or _by_orders(case)
+
+
+def _ask_if_suspect(case: _Case, ruling: Ruling, limit: float | None = None) -> Ruling:
+    suspicion = case.suspicion
+    if suspicion is None or not _suspect(case, limit):
         return ruling
     case.say(
         "misaligned",
@@ -729,12 +753,27 @@ def _opened_by_baseline(case: _Case) -> bool:
 
 
 def _unusual(case: _Case, values: tuple[ArgumentOrigin, ...], *, suspect: bool) -> tuple[ArgumentOrigin, ...]:
-    """Of a stranger's, or of invented, values those that do not usually come from there in this deployment, by a baseline that an operator adopted."""
+    """Of a stranger's, or of invented, values those that do not usually come from there in this deployment, by a baseline that an operator adopted.
+
+    What is usual waives nothing where a text asks for an act that goes out, moves money or gives rights, or where the value comes from a text that
+    reads like orders.
+    """
     tool, baseline = case.facts.tool, case.rules.baseline
     if suspect or tool is None or not baseline.adopted:
         return values
+    if _gives_away(case) and (case.signs.get("ordered", 0.0) > 0.0 or _by_orders(case)):
+        return values
+    orders = {one.source for one in case.facts.findings}
     harm = TAXONOMY[case.reading.intent].base_risk if case.reading is not None else 1.0
-    return tuple(one for one in values if not usual_origin(baseline, tool, one, harm))
+    return tuple(one for one in values if one.source in orders or not usual_origin(baseline, tool, one, harm))
+
+
+def _gives_away(case: _Case) -> bool:
+    """Whether the call sends something out, moves money, or gives or takes rights."""
+    reading = case.reading
+    if reading is None:
+        return False
+    return bool({Effect.OUTWARD, Effect.MONEY} & set(reading.effects)) or reading.intent.startswith(_GIVING)
 
 
 def _goal_points_at(case: _Case) -> bool:

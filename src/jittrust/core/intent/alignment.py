@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 
@@ -22,6 +22,8 @@ from jittrust.core.units import Unit
 _LONGEST_VALUE = 2_000
 _LONGEST_VALUES = 20_000
 _LONGEST_NAME = 60
+# A smaller share moves O, but a person need not read of it.
+_WORTH_TELLING = 0.1
 
 AUTHORITY_ROLES = frozenset(
     {ArgumentRole.TARGET, ArgumentRole.SELECTOR, ArgumentRole.COMMAND, ArgumentRole.CREDENTIAL, ArgumentRole.AMOUNT}
@@ -99,6 +101,16 @@ def clarity(
     approved = entry is not None and entry.state is EntryState.APPROVED
     confidence = Unit(rules.confident_with_entry if approved else rules.confident)
     return Reading("O", Unit(value), confidence, "core.intent.alignment", _sentence(named, entry, authority, foreign))
+
+
+def doubted(clarity: Reading, suspicion: Reading | None) -> Reading:
+    """O, with the share taken from it that is likely somebody else's wish: O · (1 − p). `suspicion`: p of `misaligned`; unknown takes nothing."""
+    if clarity.value is None or suspicion is None or suspicion.value is None or suspicion.value <= 0.0:
+        return clarity
+    why = clarity.why
+    if suspicion.value >= _WORTH_TELLING:
+        why += f" It may be somebody else's wish ({suspicion.value:.2f} of 1)."
+    return replace(clarity, value=Unit(clarity.value * (1.0 - suspicion.value)), why=why)
 
 
 def _entry_share(entry: AuthorityEntry | None, rules: AlignmentRules) -> float:

@@ -23,7 +23,7 @@ from jittrust.core.intent.baseline import (
     usual_tool,
 )
 from jittrust.core.intent.goal import GoalReading
-from jittrust.core.intent.misaligned import LEARNED_SIGNS, MisalignedModel, misaligned, signs
+from jittrust.core.intent.misaligned import LEARNED_SIGNS, NO_SETTING, CallSetting, MisalignedModel, misaligned, signs
 from jittrust.core.intent.origin import ArgumentOrigin, Origin
 from jittrust.core.intent.reading import ActionReading
 from jittrust.core.intent.taxonomy import TAXONOMY
@@ -79,9 +79,10 @@ def judged_call(
     found: Attribution,
     keys: Sequence[str],
     before: str,
+    setting: CallSetting = NO_SETTING,
 ) -> JudgedCall:
     """What is kept of a call that was judged; `keys`: its `value_keys`, `before`: the name of the tool called before, "" = none."""
-    said = signs(goal, reading, origins, found)
+    said = signs(goal, reading, origins, found, None, setting)
     return JudgedCall(
         seen_call(tool, origins, keys, TAXONOMY[reading.intent].base_risk),
         before,
