@@ -19,8 +19,11 @@ MOST: Mapping[str, int] = {
     # A whole member of a record counts as what the server says. Where the goal names an address another one is a question; feeds, rooms and streets
     # are not told apart like that.
     "the destination is a whole member": 3,
-    # What a person pastes may be taken for the person's own words.
-    "pasted into the prompt": 10,
+    # What a person pastes without any sign of it is taken for their own words; of what is quoted, a room or a street still is.
+    "pasted into the prompt, fenced": 3,
+    "pasted into the prompt, quoted": 3,
+    "pasted into the prompt, forwarded": 3,
+    "pasted into the prompt, bare": 10,
 }
 """Of twelve errands, in how many a kind may get an act out without a person; a kind that is not named gets none out."""
 

@@ -640,10 +640,12 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         )
         asked = True
     elif others := _unusual(case, _elsewhere(case, reading), suspect=suspect):
-        named = "; ".join(f"{one.path.lstrip('/')} “{one.shown}” from {one.source}" for one in others[:3])
+        named = "; ".join(
+            f"{one.path.lstrip('/')} “{one.shown}” from {one.source or 'what was quoted'}" for one in others[:3]
+        )
         case.say(
             "other_target",
-            f"The goal names where this goes, and it would go somewhere else: {named}.",
+            f"Your own words name where this goes, and it would go somewhere else: {named}.",
             "Say it in the goal, or approve this one call: jittrust approve.",
         )
         asked = True
@@ -684,8 +686,8 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
 
 
 def _elsewhere(case: _Case, reading: ActionReading) -> tuple[ArgumentOrigin, ...]:
-    goal = case.facts.mission.goal.text if case.facts.mission is not None else ""
-    return elsewhere(case.facts.origins or (), reading, case.ask.arguments, goal)
+    facts = case.facts
+    return elsewhere(facts.origins or (), reading, case.ask.arguments, facts.mission.goal) if facts.mission else ()
 
 
 def _suspicion(case: _Case) -> Reading | None:

@@ -143,7 +143,7 @@ REASONS: Mapping[str, ReasonCode] = _table(
     ),
     (
         "other_target",
-        "The goal names where such a thing goes, and it would go to another address or account, which only a result gave.",
+        "The person's own words name where such a thing goes, and it would go elsewhere: only a result, or a text that was quoted, gave that place.",
         AgentCode.APPROVAL_NEEDED,
     ),
     (

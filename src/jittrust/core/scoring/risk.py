@@ -9,10 +9,12 @@ from itertools import islice
 
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.provenance import FORGOTTEN
+from jittrust.core.intent.quoted import own_words
 from jittrust.core.intent.reading import ActionReading, Effect
 from jittrust.core.intent.roles import ROLE_RULES, leaves
 from jittrust.core.intent.taxonomy import TAXONOMY
 from jittrust.core.intent.words import REACHING, literals, one_line
+from jittrust.core.mission.mission import Goal
 from jittrust.core.model import Json, Reading
 from jittrust.core.units import Unit
 
@@ -92,25 +94,32 @@ def unnamed(
 
 
 def elsewhere(
-    origins: Sequence[ArgumentOrigin], reading: ActionReading, arguments: Mapping[str, Json], goal: str
+    origins: Sequence[ArgumentOrigin], reading: ActionReading, arguments: Mapping[str, Json], goal: Goal
 ) -> tuple[ArgumentOrigin, ...]:
-    """Where a call with consequences sends something although the goal names another place of the very kind, and only a field of a result this one.
+    """Where a call with consequences sends something although the person's own words name another place of the very kind.
 
     "Send it to mara@lumen.example" is a full answer to where it goes: an address in a contact field of what was read on the way is no better for
-    standing alone in its field. Where the goal names no place of the kind, a field may well be the one it means. `goal`: the person's words.
+    standing alone in its field, nor is one in a mail that the person quotes. Where the person's own words name no place of the kind, a field or a
+    quote may well hold the one they mean.
     """
     if not _sends(reading):
         return ()
-    kinds = {one.kind for one in literals(goal, REACHING)}
-    values = dict(islice(leaves(arguments), ROLE_RULES.most_leaves)) if kinds else {}
-    return tuple(
-        one
-        for one in origins
-        if one.role is ArgumentRole.TARGET
-        and one.origin is Origin.FIELD
-        and isinstance(value := values.get(one.path), str)
-        and any(found.kind in kinds for found in literals(value, REACHING))
-    )
+    own = "\n".join(own_words(text) for text in goal.texts)
+    named = literals(own, REACHING)
+    if not named:
+        return ()
+    kinds, places = {one.kind for one in named}, {one.text for one in named}
+    quoted, values = own != goal.text, dict(islice(leaves(arguments), ROLE_RULES.most_leaves))
+    found = []
+    for one in origins:
+        value = values.get(one.path)
+        if one.role is not ArgumentRole.TARGET or not isinstance(value, str):
+            continue
+        if one.origin is Origin.FIELD or (one.origin is Origin.GOAL and quoted):
+            inside = literals(value, REACHING)
+            if any(place.kind in kinds and place.text not in places for place in inside):
+                found.append(one)
+    return tuple(found)
 
 
 def _sends(reading: ActionReading) -> bool:
