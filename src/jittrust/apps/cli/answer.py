@@ -111,6 +111,9 @@ def _waiting(state: Path | None, *, as_json: bool) -> int:
     table(("ID", "KIND", "ON", "WHAT", "RISK", "UNTIL"), rows, "Nothing waits for you.")
     if waiting:
         say(f"\nNext: jittrust approve {waiting[0].id}, or jittrust deny {waiting[0].id}")
+        source = next((one.id for one in waiting if one.offer is not None), "")
+        if source:
+            say(f"Once for all that its source says: jittrust approve {source} --endorse")
     return DONE
 
 
