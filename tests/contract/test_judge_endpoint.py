@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import ssl
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.federating import RootAuthority, tls_endpoint
 from tests.judging import (
     SameAnswer,
     StubEndpoint,
@@ -222,6 +225,40 @@ async def test_a_name_that_leads_to_an_address_that_is_never_asked_is_not_asked(
         with pytest.raises(JitError):
             await guarded.ask(QUESTION)
         assert stub.received == []
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name leads to this machine."""
+
+    def resolved(host: str, port: int, *_a: object, **_k: object) -> list[object]:
+        del host
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("certified", "refused_by"),
+    [("models.example", ""), ("other.example", "name"), ("models.example", "root"), ("models.example", "address")],
+)
+async def test_over_https_the_name_that_was_configured_must_answer_from_an_address_that_is_asked(
+    certified: str, refused_by: str
+) -> None:
+    root, asked = RootAuthority(), list[str]()
+    trusted = RootAuthority() if refused_by == "root" else root
+    tls = ssl.create_default_context(cadata=trusted.pem.decode())
+    async with tls_endpoint(root.leaf(certified), http(envelope(saying())), asked=asked) as port:
+        may = refused_by != "address"
+        made = OpenAiJudge("m", f"https://models.example:{port}/v1", Secret(KEY.encode()), lambda _: may, tls)
+        if refused_by:
+            with pytest.raises(JitError):
+                await made.ask(QUESTION)
+        else:
+            assert json.loads(await made.ask(QUESTION)) == json.loads(saying())
+
+    assert bool(asked) is not bool(refused_by)
 
 
 def test_the_setting_and_the_key_of_the_environment_make_a_judge_and_without_it_there_is_none(tmp_path: Path) -> None:
