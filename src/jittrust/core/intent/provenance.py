@@ -48,6 +48,7 @@ class ProvenanceRules:
     shortest_disguised: int = 7  # letters and digits from which a value is looked for however it is written
     shortest_half: int = 4  # letters and digits from which a part of a value that stood in two places counts
     longest_disguised: int = 256  # characters of a value that is looked for however it is written
+    most_disguised: int = 24_000_000  # characters searched for the disguises of one call's values; beyond, they are looked for as they are
     longest_carried: int = 256  # characters of an argument that is remembered, so that its echo does not become a fact
     most_traced: int = 512  # argument values of one call that are traced; one more makes the rest unknown
     most_inside: int = 32  # identifiers of one content argument that are traced; one more makes the rest unknown
@@ -64,7 +65,7 @@ _WORD = re.compile(r"[^\W_]+")
 _EDGE = re.compile(r"\w")
 _OFTEN = 64
 _MOST_NAMED = 64  # places of a word that are looked at for what stands beside it
-_QUICK = 16  # a plain search for one string passes so many signs in the time in which a window's words pass one
+_PLAIN_WORDS = re.compile(r"(?:[A-Za-z]{1,15} ?){1,12}")
 _SHORTEST_NUMBER = 8  # digits from which a number in two halves is no chance
 _DECIDING = frozenset({ArgumentRole.TARGET, ArgumentRole.SELECTOR, ArgumentRole.CREDENTIAL})
 
@@ -113,6 +114,7 @@ class ProvenanceIndex:
     _carried: dict[str, _Found] = field(default_factory=dict)
     _plain: str | None = None
     _starts: list[int] = field(default_factory=list)
+    _looked: int = 0
 
     def add_call(
         self, arguments: Mapping[str, Json], origins: Sequence[ArgumentOrigin], *, consequential: bool
@@ -194,7 +196,7 @@ class ProvenanceIndex:
         `operator` is text that the operator wrote (system text, policy).
         """
         said, ruled = _TrustedText(fold(goal.text)), _TrustedText(fold(operator))
-        self.searched, room = 0, self.rules.most_content
+        self.searched, self._looked, room = 0, 0, self.rules.most_content
         found: list[ArgumentOrigin] = []
         for count, (path, value) in enumerate(leaves(arguments)):
             if count >= self.rules.most_traced:
@@ -315,26 +317,31 @@ class ProvenanceIndex:
             text = self._matching(pattern, fold(raw).split()[-1])
             if text is not None:
                 return text
-        forms = [one for one in disguises(raw) if len(one) >= self.rules.shortest_disguised]
-        if not forms or not self._texts:
+        spent = self._looked > self.rules.most_disguised
+        if spent or not self._texts or (raw.isascii() and _PLAIN_WORDS.fullmatch(raw)):
             return None
-        whole = self._squeezed()
+        forms = [one for one in disguises(raw) if len(one) >= self.rules.shortest_disguised]
+        whole = self._squeezed() if forms else ""
         for one in forms:
-            if self.searched > self.rules.most_searched:
+            self._looked += len(whole)
+            if self._looked > self.rules.most_disguised:
                 return None
-            self.searched += len(whole) // _QUICK
             at = whole.find(one)
             if at >= 0:
                 return self._text_at(at)
-        reaches = bool(literals(raw, REACHING))
-        return self._halves(forms[0], whole) if reaches or sum(map(str.isdigit, forms[0])) >= _SHORTEST_NUMBER else None
+        reaches = bool(forms) and bool(literals(raw, REACHING))
+        return (
+            self._halves(forms[0], whole)
+            if reaches or (forms and sum(map(str.isdigit, forms[0])) >= _SHORTEST_NUMBER)
+            else None
+        )
 
     def _halves(self, value: str, whole: str) -> _Text | None:
         """The text in which the first part of a value stands whose rest stands elsewhere; what begins so, and what ends so, is found by halving."""
         least = self.rules.shortest_half
         first = _longest(lambda size: whole.find(value[:size]) >= 0, len(value))
         last = _longest(lambda size: whole.find(value[len(value) - size :]) >= 0, len(value))
-        self.searched += 2 * len(whole) // _QUICK
+        self._looked += 2 * len(whole)
         if min(first, last) < least or first + last < len(value):
             return None
         return self._text_at(whole.find(value[:first]))
