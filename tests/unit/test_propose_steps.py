@@ -176,3 +176,16 @@ def test_an_operators_text_that_cannot_be_read_whole_opens_nothing() -> None:
 def test_every_step_says_why() -> None:
     made = entries("Update the tomato bed", *GREENHOUSE)["label_bed"]
     assert made.why == "A step that the goal may take: it acts on “bed”."
+
+
+def test_a_verb_that_one_tool_alone_has_is_enough_for_a_step_and_not_for_more() -> None:
+    music = (
+        tool("home", "play_media", "Plays a track on a device", track=TEXT),
+        tool("home", "dim_lamp", "Updates the light of a lamp", level=TEXT),
+        tool("home", "publish_playlist", "Publishes a playlist", playlist=TEXT),
+    )
+    assert by("Play some rock by Ann in the kitchen", *music) == {"play_media": "policy:supporting"}
+    assert "play_media" not in by(
+        "Play some rock by Ann in the kitchen", *music, tool("home", "play_alarm", "Plays an alarm")
+    )
+    assert "publish_playlist" not in by("Publish what I like", *music)

@@ -242,8 +242,9 @@ def _steps(
 ) -> Mapping[str, str]:
     """Acts of moderate risk that the task may take though nobody names them, by tool, with the reason for people.
 
-    On what the goal is about; or signing in to a server of a named act; or making what a named act, or another such step, is to be given: "add"
-    before "commit". Nothing pays, gives a right, touches a secret, deletes, or leaves for somebody else.
+    On what the goal is about; or the only tool with the very verb that the goal says; or signing in to a server of a named act; or making what a
+    named act, or another such step, is to be given: "add" before "commit". Nothing pays, gives a right, touches a secret, deletes, or leaves for
+    somebody else.
     """
     if not read.whole or _leaves_as_is(read):
         return {}
@@ -254,6 +255,10 @@ def _steps(
     for one in able:
         if set(one.nouns) & stems or concepts(one.nouns) & about or (not one.nouns and one.plausible and stems):
             steps[one.tool.id] = f"A step that the goal may take: it acts on {_called(one)}."
+    said = Counter(one.reading.stem for one in candidates)
+    for one in able:
+        if one.named.spoken and said[one.reading.stem] == 1 and one.reading.intent != "I.login":
+            steps.setdefault(one.tool.id, f"The goal says {one.named.why}, and no other tool does that.")
     for one in able:
         if one.reading.intent == "I.login" and one.tool.server in acting:
             steps.setdefault(one.tool.id, "A step before an act that the goal names: signing in.")
