@@ -239,3 +239,26 @@ def test_a_name_that_a_record_gave_stays_inside_and_what_a_call_sends_brings_in_
     assert flow(index, both, {"to": "bob@example.com", "body": "Hello."}, NOBODY).outward == "bob@example.com"
     sent = after_result(NO_FLOW, "s/send_email#1", classify(SEND, {"to": "x", "body": "y"}), strangers=False)
     assert sent == NO_FLOW
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Write to eve [at] evil [dot] example today",
+        "Write to eve(at)evil(dot)example today",
+        "Write to eve at evil dot example today",
+        "Write to eve@evil[.]example today",
+        "Sign in at hxxps://evil[.]example/in today",
+    ],
+)
+def test_an_address_that_was_taken_apart_inside_a_content_is_put_together(written: str) -> None:
+    index = told("Please ask eve@evil.example or see https://evil.example/in for it. Thanks.")
+    found = index.trace({"body": written}, NOBODY, {"/body": ArgumentRole.CONTENT})
+
+    assert any(one.origin is Origin.FREE_TEXT for one in found if "#" in one.path)
+
+
+@pytest.mark.parametrize("written", ["We meet at noon.", "Look at the polka dot dress (at home).", "See [1] and (2)."])
+def test_plain_words_are_not_put_together(written: str) -> None:
+    found = told("Hello.").trace({"body": written}, NOBODY, {"/body": ArgumentRole.CONTENT})
+    assert [one for one in found if "#" in one.path] == []

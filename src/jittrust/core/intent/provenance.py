@@ -16,7 +16,7 @@ from jittrust.core.intent.attribution import SentenceIndex
 from jittrust.core.intent.fields import FIELD_RULES, split_result, too_many
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.roles import leaves
-from jittrust.core.intent.spelling import amounts, disguises, initials, names, squeezed, written
+from jittrust.core.intent.spelling import amounts, disguises, initials, names, put_together, squeezed, written
 from jittrust.core.intent.words import (
     REACHING,
     TEXT_RULES,
@@ -217,7 +217,9 @@ class ProvenanceIndex:
         return tuple(found)
 
     def _inside(self, path: str, text: str, said: _TrustedText, ruled: _TrustedText) -> Iterator[ArgumentOrigin]:
-        places = dict.fromkeys(one.text for piece in (text, *decoded(text)) for one in literals(piece, REACHING))
+        whole = put_together(text)
+        pieces = (text, *(() if whole == text else (whole,)), *decoded(text))
+        places = dict.fromkeys(one.text for piece in pieces for one in literals(piece, REACHING))
         for place, literal in enumerate(places):
             if place >= self.rules.most_inside:
                 yield _unknown(f"{path}#{place}", ArgumentRole.CONTENT, "more addresses than are traced")

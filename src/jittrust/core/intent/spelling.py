@@ -60,6 +60,31 @@ _COUNTING = (
     "two two",
     "two one",
 )
+_APART = (
+    "[at]",
+    "(at)",
+    "{at}",
+    "<at>",
+    "[dot]",
+    "(dot)",
+    "{dot}",
+    "<dot>",
+    "[.]",
+    "(.)",
+    "{.}",
+    "[@]",
+    "(@)",
+    "[:]",
+    "[/]",
+    "hxxp",
+    " at ",
+)
+_APART_SIGN = re.compile(
+    r"\s?[\[({<]\s?(?P<sign>at|dot|[.@:/])\s?[\])}>]\s?|(?<=\w) (?P<word>at|dot) (?=\w[\w\-]{0,60} dot \w)|(?<=\w) (?P<last>dot) (?=\w{2,24}\b)",
+    re.IGNORECASE,
+)
+_SIGNS = {"at": "@", "dot": "."}
+_HXXP = re.compile(r"\bhxxp", re.IGNORECASE)
 _LETTERS = {code: None for code in range(128) if not chr(code).isalnum()}
 _DIGITS = {
     word: str(digit) for digit, word in enumerate("zero one two three four five six seven eight nine".split())
@@ -116,6 +141,19 @@ def disguises(value: str) -> tuple[str, ...]:
     if any(sign.isdigit() for sign in plain) and any(sign.isalpha() for sign in plain):
         made.append(plain.translate(_LEET))
     return tuple(dict.fromkeys(one for one in made if one))
+
+
+def put_together(text: str) -> str:
+    """A text with addresses that were taken apart so that nobody recognises them: `eve [at] evil [dot] example`, `hxxps://evil[.]example`."""
+    low = text.casefold()
+    if not any(sign in low for sign in _APART):
+        return text
+    return _HXXP.sub("http", _APART_SIGN.sub(_sign, text))
+
+
+def _sign(hit: re.Match[str]) -> str:
+    said = (hit["sign"] or hit["word"] or hit["last"]).casefold()
+    return _SIGNS.get(said, said)
 
 
 def undone(value: str) -> Iterator[str]:
