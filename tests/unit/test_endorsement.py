@@ -272,3 +272,8 @@ def test_a_page_that_the_goal_hands_over_to_may_be_read_and_no_other_page_by_tha
     inside = match(AuthorityMap((entry,)), pages, "tools/call", {"page_url": "https://www.lists.example.org/ada"})
     outside = match(AuthorityMap((entry,)), pages, "tools/call", {"page_url": "https://elsewhere.example.org/ada"})
     assert (inside.inside, outside.inside) == (True, False)
+
+
+def test_each_file_that_the_goal_names_is_a_source_of_its_own() -> None:
+    found = [dict(one.selectors) for one in pointed("Pay the bills in march.txt and april.txt")]
+    assert found == [{"document": "march.txt"}, {"document": "april.txt"}]

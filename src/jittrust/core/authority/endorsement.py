@@ -42,6 +42,9 @@ class EndorsementRules:
     moderate: float = 0.5  # base risk of an act up to which the policy endorses a source for it
     most_risk: float = 0.9  # base risk from which no source is endorsed: one call at a time
     most: int = 64  # endorsements proposed for one goal
+    most_offered: int = (
+        200  # tools whose kinds of acts are looked at when a question offers a source that was not proposed
+    )
     most_selectors: int = 16  # values that say what a call reads; with more, what it brings is not endorsed
     longest_selector: int = 512  # characters of one of them; likewise
     near: int = 2  # words on either side of an identifier that say what it is
@@ -293,37 +296,41 @@ def proposed_endorsements(
     most = max((one for one in amounts if math.isfinite(one)), default=None)
     named = tuple(_identifiers(goal, read, rules))
     found: list[Endorsement] = []
+    little = frozenset(_little_harm(tools, rules)) if read.delegates else frozenset()
     for tool in tools:
-        if len(found) >= rules.most:
-            break
-        meant = _selected(tool, named)
-        if not meant or classify(tool, {}).intent not in _SOURCES:
+        choices = _selected(tool, named)
+        if not choices or classify(tool, {}).intent not in _SOURCES:
             continue
-        selectors = {name: one.written for name, one in meant.items()}
-        by_policy = _by_policy(tool, tuple(meant.values()), read, acts, rules)
-        if by_policy:
-            why = f"The goal names {_shown(selectors)} together with the act."
-            found.append(
-                Endorsement(
-                    endorsement_id(tool.id, selectors, by_policy),
-                    tool.id,
-                    selectors,
-                    by_policy,
-                    state=EntryState.APPROVED,
-                    approved_by=BY_POINTING,
-                    why=why,
+        for meant in choices:
+            if len(found) >= rules.most:
+                return tuple(found)
+            selectors = {name: one.written for name, one in meant.items()}
+            by_policy = _by_policy(tool, tuple(meant.values()), read, acts, rules)
+            if by_policy:
+                found.append(
+                    Endorsement(
+                        endorsement_id(tool.id, selectors, by_policy),
+                        tool.id,
+                        selectors,
+                        by_policy,
+                        state=EntryState.APPROVED,
+                        approved_by=BY_POINTING,
+                        why=f"The goal names {_shown(selectors)} together with the act.",
+                    )
                 )
-            )
-        told = _together(read, [one.folded for one in meant.values()])
-        also = _little_harm(tools, rules) if _delegates(read, told) else set()
-        rest = tuple(sorted((asked | also) - set(by_policy)))
-        if rest:
-            why = f"The goal points at {_shown(selectors)}; a person decides whether it may direct such acts."
-            found.append(
-                Endorsement(
-                    endorsement_id(tool.id, selectors, rest), tool.id, selectors, rest, amount_most=most, why=why
+            told = _together(read, [one.folded for one in meant.values()])
+            rest = tuple(sorted((asked | (little if _delegates(read, told) else set())) - set(by_policy)))
+            if rest:
+                found.append(
+                    Endorsement(
+                        endorsement_id(tool.id, selectors, rest),
+                        tool.id,
+                        selectors,
+                        rest,
+                        amount_most=most,
+                        why=f"The goal points at {_shown(selectors)}; a person decides whether it may direct such acts.",
+                    )
                 )
-            )
     return tuple(found)
 
 
@@ -356,11 +363,11 @@ def offered(
         named = mention(read, reading.verb, reading.stem, reading.objects).verb or delegates
         if not named or not all(_stands_in(value, words) for value in values):
             return None
-    catalogue = tuple(tools)
     # What costs more than little is asked about by itself, so that nobody endorses it along with something else.
-    intents = {reading.intent} | {one for one in _spoken_there(read, values, catalogue) if _moderate(one, rules)}
-    if delegates:
-        intents |= _little_harm(catalogue, rules)
+    besides = {code for one in known for code in one.intents if one.state is not EntryState.REFUSED}
+    intents = {reading.intent} | {code for code in besides if _moderate(code, rules) or code in _PLAIN_READS}
+    if delegates and not known:
+        intents |= _little_harm(islice(tools, rules.most_offered), rules)
     kinds = tuple(sorted(intents))
     orders = next((one for one in findings if one.source == result), None)
     return Endorsement(
@@ -469,12 +476,12 @@ def _beside(text: str, literal: str, rules: EndorsementRules) -> frozenset[str]:
     return frozenset((*name_words(before)[-rules.near :], *name_words(after)[: rules.near]))
 
 
-def _selected(tool: Tool, named: Sequence[_Named]) -> Mapping[str, _Named]:
-    """The arguments of a tool that identifiers of the goal fit; each takes the first that does."""
+def _selected(tool: Tool, named: Sequence[_Named]) -> Sequence[Mapping[str, _Named]]:
+    """What a tool may be told to read: for one argument each identifier of the goal that fits it, for several the first that fits each."""
     declared = tool.input_schema.get("properties")
     roles = declared_roles(tool)
     nouns = {word for part in name_words(tool.name) for word in (part, part.removesuffix("s"))}
-    found: dict[str, _Named] = {}
+    found: dict[str, list[_Named]] = {}
     for name, schema in declared.items() if isinstance(declared, Mapping) else ():
         if not isinstance(schema, Mapping) or schema.get("type", "string") != "string" or roles.get(name) not in _WHICH:
             continue
@@ -489,10 +496,12 @@ def _selected(tool: Tool, named: Sequence[_Named]) -> Mapping[str, _Named]:
                 and (one.kind is LiteralKind.ID or (one.kind is LiteralKind.QUOTED and "id" not in said))
             )
             by_owner = one.whose and bool(said & _WHOSE) and bool(nouns & one.beside)
-            if by_kind or by_words or by_owner:
-                found[name] = one
-                break
-    return found
+            if (by_kind or by_words or by_owner) and all(one.written != other.written for other in found.get(name, ())):
+                found.setdefault(name, []).append(one)
+    if len(found) == 1:
+        ((name, fitting),) = found.items()
+        return [{name: one} for one in fitting]
+    return [{name: fitting[0] for name, fitting in found.items()}] if found else []
 
 
 def _by_policy(
@@ -534,18 +543,6 @@ def _only(read: GoalReading, places: Collection[int]) -> GoalReading:
     """The goal with the verbs of these clauses alone."""
     kept = {name: tuple(place for place in at if place in places) for name, at in read.by_verb.items()}
     return replace(read, by_verb={name: at for name, at in kept.items() if at})
-
-
-def _spoken_there(read: GoalReading, values: Sequence[str], tools: Iterable[Tool]) -> set[str]:
-    """The kinds of acts that the goal names where it speaks of one of these values."""
-    here = _only(read, _together(read, values))
-    found = set()
-    for tool in tools:
-        reading = classify(tool, {})
-        named = mention(here, reading.verb, reading.stem, reading.objects)
-        if reading.consequential and named.both and not named.forbidden:
-            found.add(reading.intent)
-    return found
 
 
 def _delegates(read: GoalReading, places: Collection[int]) -> bool:
