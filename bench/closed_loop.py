@@ -374,7 +374,7 @@ def gateway(folder: Path, upstream: int) -> Iterator[tuple[str, Path]]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*command, "--state", str(state)], stdout=log, stderr=log)
     try:
-        wait_for(process, port)
+        wait_for(process, port, 180.0)
         yield f"http://127.0.0.1:{port}/mcp/dojo", state
     finally:
         finish(process)
