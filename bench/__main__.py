@@ -21,6 +21,8 @@ NAMES = {
     "adaptive": "an attacker who knows the engine: forty kinds on twelve invented errands",
     "attack_texts": "300 texts aimed at the reader and the judge, in prompts, results and between agents",
     "intent": "labelled sessions judged by the engine: friction, misses, why, and CPU a call",
+    "cascades": "tasks from agent to agent: how far off the person's words, honest and not",
+    "dialogues": "a person's messages: steered step by step, and long benign ones",
     "questions": "how often a person is asked in recorded sessions: call by call, and endorsing sources",
     "race": "processes racing for one pass through a whole broker",
     "races": "2 to 32 holders racing for one pass: in the store, and in a broker in memory",

@@ -1,4 +1,4 @@
-"""How well a message from agent to agent is told from one that has nothing to do with the person's words: `python -m bench.cascades [--data DIR]`.
+"""How well a message from agent to agent is told from one that has nothing to do with the person's words: `python -m bench cascades [--data DIR]`.
 
 Person's words are the first user message of each AgentDojo session. What an agent may tell the next one is taken from the same sessions: a sentence of
 these words (on the goal), the words of another task of the suite (off it, though often of the same kind), and the goal of an injected text.
@@ -85,7 +85,8 @@ def _told(pairs: list[tuple[str, str]]) -> dict[str, float | int]:
 
 def main() -> int:
     """Print the figures as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m bench.cascades")
+    parser = argparse.ArgumentParser(prog="python -m bench cascades")
+    parser.add_argument("--json", action="store_true", help="accepted; the figures are JSON anyway")
     parser.add_argument("--data", type=Path, help="folder with the sessions; without it, the invented tasks only")
     folder = parser.parse_args().data
     suites = {} if folder is None else {suite: measured(folder / f"{suite}.jsonl") for suite in SUITES}

@@ -1,6 +1,6 @@
 """Invented dialogues of people with an agent: some are steered, message by message, to where nobody would have gone at once; the others are long work.
 
-Every dialogue is one person's messages, oldest first. `python -m bench.dialogues` prints how well `core.intent.dialogue` tells them apart. Even numbers
+Every dialogue is one person's messages, oldest first. `python -m bench dialogues` prints how well `core.intent.dialogue` tells them apart. Even numbers
 were looked at while the constants were chosen, odd numbers were not.
 """
 
