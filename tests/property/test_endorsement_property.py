@@ -68,7 +68,7 @@ def test_what_directs_a_call_is_approved_for_its_kind_within_the_amount_and_neve
     reading: ActionReading,
     call: Mapping[str, Json],
 ) -> None:
-    amount = amount_of(call, ROLES)
+    amount = amount_of(call, ROLES, reading.intent)
     ordering = {one.source for one in findings}
     for result, one in directing(endorsements, sources, findings, reading, call, ROLES).items():
         assert one.state is EntryState.APPROVED

@@ -217,7 +217,7 @@ def test_what_lies_beyond_the_amount_or_is_no_number_is_not_covered(amount: Json
 
 
 def test_an_amount_is_what_is_left_of_it_and_none_at_all_covers_no_amount() -> None:
-    left = spent(PAYING, amount_of(CALL, argument_roles(WIRE, CALL)))
+    left = spent(PAYING, amount_of(CALL, argument_roles(WIRE, CALL), "T.pay"))
     assert left.amount_most == 0.5
     assert not covered(BILL, CALL, left)
     assert not covered(BILL, CALL, replace(PAYING, amount_most=None))
@@ -277,3 +277,10 @@ def test_a_page_that_the_goal_hands_over_to_may_be_read_and_no_other_page_by_tha
 def test_each_file_that_the_goal_names_is_a_source_of_its_own() -> None:
     found = [dict(one.selectors) for one in pointed("Pay the bills in march.txt and april.txt")]
     assert found == [{"document": "march.txt"}, {"document": "april.txt"}]
+
+
+def test_where_money_moves_and_no_argument_is_named_for_it_every_plain_number_counts() -> None:
+    call: Mapping[str, Json] = {"account": "GB29NWBK60161331926819", "zlotys": 120}
+    assert amount_of(call, argument_roles(WIRE, call), "T.pay") == 120.0
+    assert amount_of(call, argument_roles(WIRE, call), "D.create") is None
+    assert not covered(BILL, call)

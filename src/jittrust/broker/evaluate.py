@@ -472,7 +472,7 @@ class Evaluations:
             )
             authority = replace(authority, entries=used)
         if endorsed is not None and endorsed.amount_most is not None:
-            amount = amount_of(ask.arguments, facts.roles or {})
+            amount = amount_of(ask.arguments, facts.roles or {}, judgement.verdict.intent)
             left = tuple(spent(one, amount) if one.id == endorsed.id else one for one in authority.endorsements)
             authority = replace(authority, endorsements=left)
         if authority != mission.authority:

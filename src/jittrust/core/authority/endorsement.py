@@ -134,7 +134,7 @@ def directing(
     if not in_force:
         return {}
     orders = {one.source for one in findings}
-    amount = amount_of(arguments, roles)
+    amount = amount_of(arguments, roles, reading.intent)
     found: dict[str, Endorsement] = {}
     for result, source in sources.items():
         for one in in_force:
@@ -157,7 +157,7 @@ def directed(
 ) -> Endorsement | None:
     """The endorsement under which the call is what its source says; None = it is not.
 
-    A value of the call stands in the endorsed text, or a sentence of it asks for the call; no value that decides anything comes from another
+    A value that decides something stands in the endorsed text, or a sentence of it asks for the call; no value that decides anything comes from another
     text, and no sentence of another text explains the call better.
 
     Args:
@@ -169,17 +169,25 @@ def directed(
         return None
     if any(one.origin is Origin.FREE_TEXT and (one.role in _DECIDING or "#" in one.path) for one in origins):
         return None
-    said = next((one.source for one in origins if one.origin is Origin.ENDORSED and one.source in results), "")
+    told = (one for one in origins if one.origin is Origin.ENDORSED and (one.role in _DECIDING or "#" in one.path))
+    said = next((one.source for one in told if one.source in results), "")
     return results.get(said or (found.source if found.ordered else ""))
 
 
-def amount_of(arguments: Mapping[str, Json], roles: Mapping[str, ArgumentRole]) -> float | None:
-    """What all amounts of a call add up to, whatever their signs; None = it carries none, infinity = one of them is no number."""
+def amount_of(arguments: Mapping[str, Json], roles: Mapping[str, ArgumentRole], intent: str) -> float | None:
+    """What all amounts of a call add up to, whatever their signs; None = it carries none, infinity = one of them is no number.
+
+    Where money moves and no argument is named for it, every plain number counts.
+    """
     total: float | None = None
+    plain: float | None = None
     for path, value in islice(leaves(arguments), ROLE_RULES.most_leaves):
-        if roles.get(path) is ArgumentRole.AMOUNT and value is not None and value != "":
+        role = roles.get(path)
+        if role is ArgumentRole.AMOUNT and value is not None and value != "":
             total = (total or 0.0) + _number(value)
-    return total
+        elif role is ArgumentRole.CONTROL and isinstance(value, int | float) and not isinstance(value, bool):
+            plain = (plain or 0.0) + _number(value)
+    return plain if total is None and intent.startswith("T.") else total
 
 
 def spent(endorsement: Endorsement, amount: float | None) -> Endorsement:
@@ -375,7 +383,7 @@ def offered(
         source.tool,
         dict(source.selectors),
         kinds,
-        amount_most=amount_of(arguments, roles),
+        amount_most=amount_of(arguments, roles, reading.intent),
         why=f"The goal points at {_shown(source.selectors)}.",
         warned=orders is not None,
     )
