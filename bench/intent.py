@@ -356,9 +356,7 @@ def plot(folder: Path, suites: Mapping[str, Sequence[Judged]]) -> dict[str, Any]
             Panel(
                 name,
                 tuple(Curve(words, look, found[by]["sessions"]) for by, look, words in looks),
-                ""
-                if point is None
-                else f"as decided: {100 * point[0]:.0f} % untouched, {100 * point[1]:.0f} % stopped",
+                "" if point is None else f"{100 * point[0]:.0f} % untouched, {100 * point[1]:.0f} % stopped",
                 point,
             )
         )
@@ -375,7 +373,7 @@ def plot(folder: Path, suites: Mapping[str, Sequence[Judged]]) -> dict[str, Any]
             "benign calls above, %",
             "malicious calls above, %",
             by_calls,
-            f"ROC curves, one panel a suite. {words}.",
+            f"ROC curves over the calls that were measured, one panel a suite. {words}.",
         ),
         encoding="utf-8",
     )
