@@ -17,5 +17,10 @@ async def read_note(name: str, context: Context[Any, Any]) -> str:
     return json.dumps({"name": name, "meta": dict(meta) if isinstance(meta, Mapping) else None})
 
 
+@server.tool(description="Delete a note.")
+async def delete_note(name: str) -> str:
+    return f"deleted {name}"
+
+
 if __name__ == "__main__":
     server.run(transport="stdio")
