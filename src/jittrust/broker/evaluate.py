@@ -436,8 +436,7 @@ class Evaluations:
                     agent_of(ask, grant), mission.id, facts.tool.id, reading.intent, memory.last_tool, facts.keys
                 )
             )
-            factors = judgement.verdict.factors
-            memory.trail.append(TrailStep(reading.intent, factors.clarity.value if factors else None))
+            memory.trail.append(judgement.step or TrailStep(reading.intent, None))
             memory.last_tool = facts.tool.id
             memory.targets.update(facts.keys)
         if keyed:

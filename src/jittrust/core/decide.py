@@ -136,7 +136,7 @@ class Judgement:
     """A verdict and what the broker needs to make it true: the new standing, the reading of the act, the entry that covered it.
 
     `cost` is what the call costs once it goes out; `verdict.price` is what is charged now. `own_entry` is the id of the entry of the grant's own
-    authority that covers it; empty where the grant has none.
+    authority that covers it; empty where the grant has none. `step`: what drift keeps of the call once it went out; None = it was not read.
     """
 
     verdict: Verdict
@@ -146,6 +146,7 @@ class Judgement:
     hard: bool
     cost: Gas = Gas(0)
     own_entry: str = ""
+    step: TrailStep | None = None
 
 
 @dataclass(slots=True)
@@ -160,6 +161,7 @@ class _Case:
     factors: IntentFactors | None = None
     wis: WeightedIntentScore | None = None
     drift: Reading | None = None
+    served: Reading | None = None
     signs: Mapping[str, float] = field(default_factory=dict)
     suspicion: Reading | None = None
     matched: Match | None = None
@@ -241,6 +243,8 @@ def _read(case: _Case) -> None:
     case.taints = tainted(origins, reading)
     found = facts.attribution or NOT_ATTRIBUTED
     o = clarity(mission.goal, tool, reading, ask.arguments, entry, origins, rules.alignment, found)
+    # How far the act lies from the words is one question, whose wish it is another: drift piles up the first alone.
+    case.drift, case.served = drift(reading, o, facts.trail, rules.drift), o
     case.suspicion = _suspicion(case)
     o = doubted(o, case.suspicion)
     c = fit(facts.history, tool, reading, facts.keys, rules.context)
@@ -252,7 +256,6 @@ def _read(case: _Case) -> None:
         o, c, r, validity, f"From the last confirmation by a person to the end of the permission: {validity:.0f} s."
     )
     case.wis = weighted_intent_score(case.factors, rules.weights)
-    case.drift = drift(reading, o, facts.trail, rules.drift)
 
 
 def _with_endorsed(found: Match, case: _Case) -> Match:
@@ -857,7 +860,8 @@ def _judge(case: _Case, ruling: Ruling, cost: Gas, *, hard: bool) -> Judgement:
         misaligned=case.suspicion,
     )
     entry = case.matched.entry if case.matched and case.matched.standing is MatchStanding.INSIDE else None
-    return Judgement(verdict, standing, case.reading, entry, hard, own_entry=case.own.id if case.own else "")
+    step = TrailStep(case.reading.intent, case.served.value) if case.reading and case.served else None
+    return Judgement(verdict, standing, case.reading, entry, hard, own_entry=case.own.id if case.own else "", step=step)
 
 
 def _agent_code(case: _Case, ruling: Ruling) -> AgentCode:

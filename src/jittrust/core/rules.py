@@ -58,7 +58,7 @@ class Rules:
     an operator adopted it; `access`: the weights of `core.intent.access`. All are data, not constants.
     """
 
-    ask_below: float = 30.0
+    ask_below: float = 20.0
     deny_outside_from: float = 0.75
     drift_from: float = 0.8
     misaligned_from: float = 0.5
