@@ -14,13 +14,13 @@ from jittrust.adapters.files.models import shipped_model
 from jittrust.core.authority.map import AuthorityMap
 from jittrust.core.intent.attribution import Attribution
 from jittrust.core.intent.baseline import learn, seen_call
-from jittrust.core.intent.drift import TrailStep
+from jittrust.core.intent.drift import TrailStep, drift
 from jittrust.core.intent.findings import TextFinding
 from jittrust.core.intent.goal import read_goal
 from jittrust.core.intent.misaligned import SIGNS, CallSetting, LogisticWeights, MisalignedModel, misaligned, signs
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.reading import classify
-from jittrust.core.model import Ruling, Tool
+from jittrust.core.model import Reading, Ruling, Tool
 from jittrust.core.rules import Rules
 from jittrust.core.units import Unit
 
@@ -149,3 +149,15 @@ def test_the_weights_are_read_in_a_moment() -> None:
     began = time.process_time()
     assert shipped_model().version
     assert time.process_time() - began < 0.05
+
+
+def test_a_step_off_the_goal_is_medium_without_effect_and_critical_with_one_and_both_are_counted() -> None:
+    act, look = classify(TOOL, {}), classify(replace(TOOL, name="read_note", description="Reads a note.", pin="y"), {})
+    far = Reading("O", Unit(0.05), Unit(0.6), "test", "")
+    trail = (TrailStep("K.read", 0.05), TrailStep(act.intent, 0.05), TrailStep("K.read", 0.95))
+    critical, medium = drift(act, far, trail), drift(look, far, ())
+    assert (act.consequential, look.consequential) == (True, False)
+    assert "critical" in critical.why
+    assert "2 of 3 steps lay off the goal, 1 of them with effects" in critical.why
+    assert "medium" in medium.why
+    assert (medium.value or 0.0) < (critical.value or 0.0)

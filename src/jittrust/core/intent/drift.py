@@ -46,6 +46,7 @@ def drift(
         return Reading("drift", None, Unit(0.0), "core.intent.drift", "Without a goal there is nothing to drift from.")
     own = (1.0 - clarity.value) * (rules.off_goal_act if reading.consequential else rules.off_goal_read)
     piled, decay, tolerated = 0.0, rules.decay, rules.tolerated
+    off = effects = 0
     for step in trail[-rules.longest_trail :]:
         piled *= decay
         if step.clarity is not None:
@@ -53,6 +54,7 @@ def drift(
             far = (1.0 - step.clarity) * (rules.off_goal_act if acts else rules.off_goal_read) - tolerated
             if far > 0.0:
                 piled += far
+                off, effects = off + 1, effects + acts
     piled = piled * decay + max(0.0, own - tolerated)
     gathered = 1.0 - math.exp(-rules.rate * piled)
     value = Unit(min(1.0, max(own, gathered)))
@@ -61,6 +63,10 @@ def drift(
         if own >= gathered
         else f"The last calls together lie {gathered:.2f} off the goal (0 = on it, 1 = wholly off), this one alone {own:.2f}."
     )
+    if own > tolerated:
+        why += " It is an effect off the goal: critical." if reading.consequential else " It has no effect: medium."
+    if off:
+        why += f" Before it {off} of {len(trail[-rules.longest_trail :])} steps lay off the goal, {effects} of them with effects."
     return Reading("drift", value, clarity.confidence, "core.intent.drift", why)
 
 
