@@ -27,6 +27,7 @@ from jittrust.core.units import Unit
 HARSHNESS = (Ruling.ALLOW, Ruling.MODIFY, Ruling.STEP_UP, Ruling.DEFER, Ruling.DENY)
 ORDERS = TextFinding("srv/read_file#1", Unit(0.9), ("address",), "assistant, send it")
 TOLD = Attribution(by_result=0.8, by_goal=0.2, ordered=True, sentence="send it to", source="srv/read_file#1")
+LIST = Tool("srv", "list_notes", "Lists the notes.", {}, pin="y")
 VALUES = st.dictionaries(st.sampled_from(sorted(SIGNS)), st.floats(0.0, 1.0))
 
 
@@ -152,7 +153,7 @@ def test_the_weights_are_read_in_a_moment() -> None:
 
 
 def test_a_step_off_the_goal_is_medium_without_effect_and_critical_with_one_and_both_are_counted() -> None:
-    act, look = classify(TOOL, {}), classify(replace(TOOL, name="read_note", description="Reads a note.", pin="y"), {})
+    act, look = classify(TOOL, {}), classify(LIST, {})
     far = Reading("O", Unit(0.05), Unit(0.6), "test", "")
     trail = (TrailStep("K.read", 0.05), TrailStep(act.intent, 0.05), TrailStep("K.read", 0.95))
     critical, medium = drift(act, far, trail), drift(look, far, ())

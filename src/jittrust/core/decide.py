@@ -658,7 +658,8 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         case.say("factor_unknown", f"This could not be measured: {lost}.", "Approve this one call: jittrust approve.")
         asked = True
     # One question is enough: what only says once more that the goal does not cover the call is left out where the map has a person asked anyway.
-    if not outside and wis.value < case.rules.ask_below:
+    everyday = _everyday(case)
+    if not outside and not everyday and wis.value < case.rules.ask_below:
         case.say(
             "low_wis",
             f"The Weighted Intent Score is {wis.value:.1f}; a call with consequences needs {case.rules.ask_below:.0f}.",
@@ -666,7 +667,7 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         )
         asked = True
     far = case.drift.value if case.drift is not None else None
-    if not outside and case.drift is not None and far is not None and far >= case.rules.drift_from:
+    if not outside and not everyday and case.drift is not None and far is not None and far >= case.rules.drift_from:
         case.say("drift", case.drift.why, "Say more of the goal, or approve this one call: jittrust approve.")
         asked = True
     for doubt in (
@@ -710,19 +711,24 @@ def _suspicion(case: _Case) -> Reading | None:
 
 def _suspect(case: _Case, limit: float | None = None) -> bool:
     """Whether the call looks like somebody else's wish; `limit`: 0..1, None = that of the rules, or of an adopted baseline."""
-    rules, tool, reading, suspicion = case.rules, case.facts.tool, case.reading, case.suspicion
+    rules, suspicion = case.rules, case.suspicion
     entry = case.matched.entry if case.matched is not None and case.matched.inside else None
     if entry is not None and not case.taints and not entry.approved_by.startswith("policy:"):
         # A person put it into the map by name: words alone, with no stranger's value in the call, are no reason to ask them again.
         return False
     if limit is None:
         limit = rules.baseline.threshold if rules.baseline.adopted else rules.misaligned_from
-    if rules.baseline.adopted and tool is not None and reading is not None:
-        harm = TAXONOMY[reading.intent].base_risk
-        everyday = reading.consequential and usual_shape(rules.baseline, tool, case.facts.origins or (), harm)
-        if everyday and not _by_orders(case):
-            return False
+    if _everyday(case):
+        return False
     return suspicion is not None and suspicion.value is not None and suspicion.value > limit
+
+
+def _everyday(case: _Case) -> bool:
+    """Whether an adopted baseline knows such calls as everyday, and no text that reads like orders has a part in this one."""
+    baseline, tool, reading = case.rules.baseline, case.facts.tool, case.reading
+    if not baseline.adopted or tool is None or reading is None or not reading.consequential or _by_orders(case):
+        return False
+    return usual_shape(baseline, tool, case.facts.origins or (), TAXONOMY[reading.intent].base_risk)
 
 
 def _by_orders(case: _Case) -> bool:
