@@ -16,7 +16,7 @@ from jittrust.apps.friction_report import friction_report
 from jittrust.apps.observed import LedgerMission, learn_observed, ledger_missions, teachable
 from jittrust.core.errors import BadInputError, ConflictError, NotFoundError, RefusedError
 from jittrust.core.intent.adoption import LARGEST_BASELINE
-from jittrust.core.intent.baseline import NO_BASELINE, learn, seen_call, to_json, tool_key, usual
+from jittrust.core.intent.baseline import NO_BASELINE, Baseline, learn, seen_call, to_json, tool_key, usual
 from jittrust.core.intent.learning import (
     LEARNING_RULES,
     JudgedCall,
@@ -29,6 +29,7 @@ from jittrust.core.intent.learning import (
     scores,
     select,
     threshold,
+    would_ask,
 )
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.mission.states import MissionState
@@ -213,6 +214,25 @@ def test_what_a_record_keeps_is_read_back_and_anything_else_is_not() -> None:
     assert learnable_of(kept) == call
     for broken in (None, 7, {}, {**kept, "version": 9}, {**kept, "origins": [["a"]]}, {**kept, "signs": {"a": "b"}}):
         assert learnable_of(broken) is None
+
+
+def test_only_what_a_baseline_lifts_is_taken_as_lifted() -> None:
+    free = ArgumentOrigin("/text", ArgumentRole.TARGET, Origin.FREE_TEXT, "srv/read#1", "x")
+    call = JudgedCall(seen_call(ADD_NOTE, (free,), ()), "", {}, True)  # noqa: FBT003
+    known = replace(learned([noted(goal, goal, 0.0, "", call) for goal in GOALS]), threshold=0.8)
+    model = shipped_model()
+
+    def asks(*codes: str, baseline: Baseline = known, asked: bool = True) -> bool:
+        return would_ask(call, frozenset(codes), baseline, model, asked=asked)
+
+    assert not asks("outside_map")
+    assert not asks("waits_for_person", "tainted_argument")
+    assert not asks("inside_map", "aligned", asked=False)
+    for code in ("low_wis", "drift", "narrowed", "refused_by_person", "policy_forbids", "factor_unknown"):
+        assert asks("outside_map", code)
+    assert asks("outside_map", baseline=replace(known, tools={}))
+    assert asks("tainted_argument", baseline=replace(known, origins={}))
+    assert asks("inside_map", asked=False, baseline=replace(known, threshold=0.0))
 
 
 def test_every_goal_is_held_out_once_with_all_its_runs() -> None:
