@@ -145,3 +145,12 @@ def test_a_map_lies_inside_itself_and_an_empty_one_inside_every_other(endorsemen
     assert map_widenings(whole, AuthorityMap()) == ()
     approved = [one for one in endorsements if one.state is EntryState.APPROVED]
     assert bool(map_widenings(AuthorityMap(), whole)) == bool(approved)
+
+
+@given(st.lists(ENDORSEMENTS, max_size=4), ENDORSEMENTS, READINGS, CALLS)
+def test_a_no_to_a_source_outweighs_every_yes(
+    endorsements: list[Endorsement], refused: Endorsement, reading: ActionReading, call: Mapping[str, Json]
+) -> None:
+    refused = replace(refused, state=EntryState.REFUSED, intents=(reading.intent,))
+    sources = {"r": ReadSource(refused.tool, refused.selectors)}
+    assert not directing([*endorsements, refused], sources, (), reading, call, ROLES)

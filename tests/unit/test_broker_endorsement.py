@@ -154,6 +154,19 @@ async def test_what_a_person_takes_back_asks_again_and_is_not_offered_again() ->
     assert question(await w.call("send_money", SECOND)).offer is None
 
 
+async def test_more_words_do_not_bring_back_what_a_person_refused() -> None:
+    w, mission = await bank(goal="Create an event with the participant from notes.txt")
+    (given,) = [one for one in sources(w, mission) if one.approved_by == BY_POINTING]
+    await w.change(mission.id, refuse=(given.id,))
+    more = "Create an event and send mail with the participant from notes.txt"
+    await w.broker.driving.missions.say("ada", more, GoalSource.PROMPT_HOOK, "s")
+    await read(w, "The participant is kim@partner.example.", "notes.txt")
+
+    got = await w.call("create_event", {"title": "event", "participant": "kim@partner.example"})
+
+    assert "tainted_argument" in got.verdict.codes
+
+
 async def test_a_source_named_at_the_start_is_endorsed_with_the_pin_and_pays_within_the_goal_s_amount() -> None:
     w, planned = await bank(goal="Pay the bills in bills.txt, 120 euros at the most")
     (proposed,) = sources(w, planned)

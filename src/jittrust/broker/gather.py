@@ -11,7 +11,7 @@ from jittrust.broker.state import State
 from jittrust.broker.told import Fact, how_it_stands, told_of_act
 from jittrust.core.approval import Approval, ApprovalState
 from jittrust.core.authority.endorsement import directed, directing, endorsed_for, endorsed_origins
-from jittrust.core.authority.map import AuthorityEntry, Endorsement
+from jittrust.core.authority.map import AuthorityEntry, Endorsement, EntryState
 from jittrust.core.authority.match import match
 from jittrust.core.authority.pin import PinState
 from jittrust.core.decide import Facts, read_arguments
@@ -133,8 +133,9 @@ class Gather:
                 pairs = endorsed_for(
                     mission.authority.endorsements, None if grant.authority is None else grant.authority.endorsements
                 )
+                refused = (one for one in mission.authority.endorsements if one.state is EntryState.REFUSED)
                 told = directing(
-                    (*(mine for mine, _ in pairs), *endorsing),
+                    (*(mine for mine, _ in pairs), *endorsing, *refused),
                     memory.sources,
                     findings,
                     reading,

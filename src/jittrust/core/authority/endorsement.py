@@ -129,14 +129,20 @@ def directing(
     arguments: Mapping[str, Json],
     roles: Mapping[str, ArgumentRole],
 ) -> Mapping[str, Endorsement]:
-    """Which results may direct this call, and by which endorsement. `sources`: result id → the call that brought it."""
+    """Which results may direct this call, and by which endorsement. `sources`: result id → the call that brought it.
+
+    A source that a person refused for acts of this kind directs none, whatever else was endorsed.
+    """
     in_force = [one for one in endorsements if one.state is EntryState.APPROVED and reading.intent in one.intents]
     if not in_force:
         return {}
+    refused = [one for one in endorsements if one.state is EntryState.REFUSED and reading.intent in one.intents]
     orders = {one.source for one in findings}
     amount = amount_of(arguments, roles, reading.intent)
     found: dict[str, Endorsement] = {}
     for result, source in sources.items():
+        if any(_covers(one, source) for one in refused):
+            continue
         for one in in_force:
             if _covers(one, source) and _trusted(one, orders=result in orders) and _within(one.amount_most, amount):
                 found[result] = one
