@@ -160,6 +160,9 @@ def test_a_record_as_a_programming_language_prints_it_is_a_record() -> None:
         "[" * 9_000 + "]" * 9_000,
         "{'a': 1} and more",
         "[x for x in y]",
+        f"[{'-' * 30_000}1]",
+        f"[1{'+1' * 15_000}]",
+        f"[{'1' * 30_000}x]",
     ):
         assert split_result(None, [broken], documents=False)[0] == []
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -45,6 +46,8 @@ _ENTRY = re.compile(
 _BLOCK = re.compile(r"[|>][+\-]?\d?")
 _SENTENCE = re.compile(r"[.!?;]\s")
 _HEADER = re.compile(r"(?P<name>[^<>@\n]{1,80}) <(?P<address>[^<>@\s]{1,80}@[^<>@\s]{1,80})>")
+_STRING = re.compile(r"'(?:[^'\\\n]|\\.)*+'|\"(?:[^\"\\\n]|\\.)*+\"")
+_PRINTED = re.compile(r"(?:[\s\[\](){},:]|True|False|None|-?\d[\d.eE+\-]*+)*+")
 _BRACKET = re.compile(r"[\[\](){}]")
 _SAID = 2  # words from which a name may be a sentence
 _LONGEST_NAME = 6  # words
@@ -201,13 +204,22 @@ def _literal(body: str) -> Json | None:
             pass
         else:
             return value
-        if len(body) <= FIELD_RULES.longest_literal and _depth(body) <= FIELD_RULES.deepest_literal:
-            try:
-                printed: Json = _as_json(ast.literal_eval(body))
-            except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-                return None
-            return printed
+        if len(body) <= FIELD_RULES.longest_literal and _PRINTED.fullmatch(_STRING.sub("", body)) is not None:
+            return _evaluated(body)
     return None
+
+
+def _evaluated(body: str) -> Json | None:
+    """A literal of Python: strings, numbers, True, False and None in lists and records, and nothing else; None = it is none."""
+    if _depth(body) > FIELD_RULES.deepest_literal:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a stranger's backslashes are nobody's mistake here
+            printed: Json = _as_json(ast.literal_eval(body))
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return None
+    return printed
 
 
 def _depth(body: str) -> int:
