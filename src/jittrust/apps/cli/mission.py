@@ -428,6 +428,7 @@ def _catalogue(command: Sequence[str], server: str) -> Sequence[Tool]:
     import asyncio
 
     from jittrust import __version__
+    from jittrust.adapters.files.models import shipped_access
     from jittrust.adapters.mcpclient.catalogue import list_tools
     from jittrust.apps.cli.run import server_name
     from jittrust.broker.definitions import tool_of
@@ -436,7 +437,10 @@ def _catalogue(command: Sequence[str], server: str) -> Sequence[Tool]:
 
     name = server or server_name(command)
     definitions = asyncio.run(list_tools(command, version=__version__))
-    return [tool_of(judge_definition(None, name, str(shown["name"]), shown, Instant(0))) for shown in definitions]
+    model = shipped_access()
+    return [
+        tool_of(judge_definition(None, name, str(shown["name"]), shown, Instant(0)), model) for shown in definitions
+    ]
 
 
 async def _find(driving: Driving, named: str) -> MissionView:

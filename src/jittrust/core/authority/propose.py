@@ -14,9 +14,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from jittrust.core.authority.map import AuthorityEntry, EntryState
-from jittrust.core.intent.goal import GoalReading, Mention, mention, read_goal
+from jittrust.core.intent.goal import GOAL_RULES, GoalReading, Mention, mention, read_goal
 from jittrust.core.intent.origin import ArgumentRole
 from jittrust.core.intent.reading import ActionReading, Effect, classify
 from jittrust.core.intent.roles import argument_nouns, declared_roles
@@ -136,9 +137,10 @@ def propose(
     read = read_goal(goal)
     offered = tools[: rules.most_tools]
     common = _common_words(offered, rules)
-    told = read_goal(Goal((operator,), GoalSource.NONE)) if operator.strip() else None
-    procedures = told if told is not None and told.whole else None
-    candidates = [_candidate(tool, read, procedures, common, rules) for tool in offered]
+    told = (
+        operator[: GOAL_RULES.longest + 1] if operator.strip() else ""
+    )  # what is longer is not read whole, and opens nothing
+    candidates = [_candidate(tool, read, told, common, rules) for tool in offered]
     acting = frozenset(one.tool.server for one in candidates if one.named.both)
     candidates = [_signing_in(one) if one.tool.server in acting else one for one in candidates]
     concerned = {one.tool.server for one in candidates if one.concerned or one.named.both}
@@ -179,14 +181,14 @@ def _common_words(tools: Sequence[Tool], rules: ProposalRules) -> Mapping[str, s
 
 
 def _candidate(
-    tool: Tool, read: GoalReading, procedures: GoalReading | None, common: Mapping[str, str], rules: ProposalRules
+    tool: Tool, read: GoalReading, operator: str, common: Mapping[str, str], rules: ProposalRules
 ) -> _Candidate:
     reading = classify(tool, {})
     nouns = tuple(word for word in reading.objects if word != common.get(tool.server) and word != reading.stem)
     acted_on = nouns or _described_objects(tool, reading)
     named = mention(read, reading.verb, reading.stem, acted_on)
-    told = mention(procedures, reading.verb, reading.stem, acted_on) if procedures is not None else None
-    described = set(content_stems(words(tool.description.split("\n", 1)[0][:300])))
+    told = _told(operator, reading.verb, reading.stem, acted_on) if operator else None
+    described = _described(tool.description.split("\n", 1)[0][:300])
     if (
         not nouns
         and described & read.stems - {reading.stem}
@@ -213,6 +215,18 @@ def _candidate(
     )
 
 
+@lru_cache(maxsize=4_096)
+def _told(operator: str, verb: VerbClass, root: str, nouns: tuple[str, ...]) -> Mention | None:
+    """How the operator's text names an act; None where it could not be read whole. It stays the same while the person's words grow."""
+    read = read_goal(Goal((operator,), GoalSource.NONE))
+    return mention(read, verb, root, nouns) if read.whole else None
+
+
+@lru_cache(maxsize=4_096)
+def _described(sentence: str) -> frozenset[str]:
+    return frozenset(content_stems(words(sentence)))
+
+
 def _signing_in(one: _Candidate) -> _Candidate:
     """Signing in is named by its verb, or by a password given for it: what is signed in to is the server of an act that the goal names."""
     if one.reading.intent != "I.login" or not one.named.verb or one.named.both:
@@ -232,7 +246,7 @@ def _described_objects(tool: Tool, reading: ActionReading) -> tuple[str, ...]:
     return ()
 
 
-def _described_act(reading: ActionReading, described: set[str], read: GoalReading) -> bool:
+def _described_act(reading: ActionReading, described: frozenset[str], read: GoalReading) -> bool:
     """Whether the goal has a verb for this act that the tool uses of itself: "record it" for a commit that "records changes"."""
     return any(reading.verb in kinds and root in described for clause in read.clauses for root, kinds in clause.verbs)
 
