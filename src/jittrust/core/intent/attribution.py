@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import heapify, heappop
 from itertools import islice
 
 from jittrust.core.intent.goal import GoalReading
@@ -108,20 +108,18 @@ class SentenceIndex:
         total = math.fsum(weights.values())
         if not self._said or total <= 0.0:
             return NOT_ATTRIBUTED
-        shared: Counter[int] = Counter()
+        shared: dict[int, int] = {}
         gathered: dict[int, float] = {}
         for root, weight in weights.items():
             for place in self._places.get(root, ())[-self.rules.most_places :]:
-                shared[place] += 1
+                shared[place] = shared.get(place, 0) + 1
                 gathered[place] = gathered.get(place, 0.0) + weight
-        likely = sorted(
-            (place for place, score in gathered.items() if place in self._said),
-            key=lambda place: (-gathered[place], place),
-        )
+        # A heap: few of many are looked at, so putting all in order would be most of the work.
+        likely = [(-score, place) for place, score in gathered.items() if place in self._said]
+        heapify(likely)
         best, by_result, ordered, seen = ("", ""), 0.0, False, 0
-        for place in likely:
-            if seen >= self.rules.candidates:
-                break
+        while likely and seen < self.rules.candidates:
+            place = heappop(likely)[1]
             source, sentence = self._said[place]
             if source in without:
                 continue
