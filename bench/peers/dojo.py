@@ -221,9 +221,10 @@ class World:
         self.before = self.env.model_copy(deep=True)
         return {
             "prompt": one.PROMPT,
-            "calls": called(one.ground_truth(self.before)),
+            # Some ground truths change what they are given.
+            "calls": called(one.ground_truth(self.before.model_copy(deep=True))),
             "first": first,
-            "attack": called(attack_calls(self.at.suite, attack, self.before)) if attack else [],
+            "attack": called(attack_calls(self.at.suite, attack, self.before.model_copy(deep=True))) if attack else [],
         }
 
     def check(self, *, answered: bool) -> dict[str, Any]:
