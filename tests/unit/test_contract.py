@@ -94,7 +94,7 @@ def test_what_a_contract_says_of_an_argument_is_what_the_rules_do(of: Tool) -> N
 
 def test_what_is_signed_comes_back_whole() -> None:
     pointed = Endorsement(
-        "s-1", "office/read_file", {"path": "bill.txt"}, ("T.pay",), 120.5, EntryState.APPROVED, "ann", "why"
+        "s-1", "office/read_file", {"path": "bill.txt"}, ("T.pay",), 120.5, EntryState.APPROVED, "ann", "why", warned=True
     )
     contract = made()
     contract = replace(contract, authority=replace(contract.authority, endorsements=(pointed,)))
