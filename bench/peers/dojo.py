@@ -257,7 +257,8 @@ class World:
     def plan(self, name: str) -> dict[str, Any]:
         """The tasks of a suite and the pairs that an attack can reach."""
         suite = self.suite(name)
-        attacks = {key: len(attack_calls(suite.suite, key, suite.clean)) for key in suite.suite.injection_tasks}
+        wants = {key: attack_calls(suite.suite, key, suite.environment({})) for key in suite.suite.injection_tasks}
+        attacks = {key: len(calls) for key, calls in wants.items()}
         tasks = {key: len(suite.reading(key)[1]) for key in suite.suite.user_tasks}
         self.at = suite
         return {"tasks": tasks, "attacks": attacks, "catalogue": list(tools(suite))}
