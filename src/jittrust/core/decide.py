@@ -614,7 +614,7 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         level = factors.risk.value
         if ruling is Ruling.ALLOW and _opened_by_baseline(case):
             return _ask_if_suspect(case, ruling)
-        if ruling is Ruling.ALLOW and _led_to(case):
+        if ruling is Ruling.ALLOW and _by_orders(case):
             return _ask_if_suspect(case, ruling, case.rules.misaligned_read_from)
         if ruling is not Ruling.ALLOW or level is None or level < case.rules.ask_read_from or _goal_points_at(case):
             return ruling
@@ -734,12 +734,6 @@ def _everyday(case: _Case) -> bool:
 def _by_orders(case: _Case) -> bool:
     """Whether a text that reads like orders to a model explains the call, or gave it a value that decides."""
     return case.signs.get("instructed", 0.0) > 0.0 or case.signs.get("key_instructed", 0.0) > 0.0
-
-
-def _led_to(case: _Case) -> bool:
-    """Whether a read goes to an outside address out of a stranger's text, or is what a text that reads like orders asks for."""
-    outside = case.reading is not None and case.reading.open_world and case.signs.get("key_free", 0.0) > 0.0
-    return outside or _by_orders(case)
 
 
 def _ask_if_suspect(case: _Case, ruling: Ruling, limit: float | None = None) -> Ruling:

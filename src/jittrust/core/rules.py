@@ -50,7 +50,7 @@ class Rules:
     map is refused, not asked about, from this risk on. `drift_from`: drift from which a call with consequences goes to a person.
     `ask_read_from`: risk from which a read goes to a person unless the goal's own words name what is read (secrets).
     `misaligned_from`: probability of being somebody else's wish above which a call with consequences goes to a person; an adopted baseline brings
-    its own. `misaligned_read_from`: likewise for a read that goes to a stranger's address, or that a text which reads like orders asks for.
+    its own. `misaligned_read_from`: likewise for a read that a text which reads like orders explains or gave a value.
     `sensitive_from`: sensitivity from which a written policy is told that the call is sensitive.
     `judge_confident`: confidence from which the doubt of an optional judge adds a question.
     `elicit_up_to`: highest risk (R) that a confirmation in the agent's own client may answer.
@@ -62,7 +62,7 @@ class Rules:
     deny_outside_from: float = 0.75
     drift_from: float = 0.8
     misaligned_from: float = 0.5
-    misaligned_read_from: float = 0.9
+    misaligned_read_from: float = 0.75
     ask_read_from: float = 0.85
     elicit_up_to: float = 0.4
     sensitive_from: float = 0.6
