@@ -31,6 +31,8 @@ _ALWAYS_A_PERSON = frozenset(
     }
 )
 """Acts that a person always approves, however usual they are."""
+_GOES_NOWHERE = "I.read_secret"
+"""A secret that is read goes nowhere by itself; what would carry it out is judged on its own."""
 
 
 def with_usual(
@@ -74,7 +76,8 @@ def _may_be(goal: Goal, tool: Tool, baseline: Baseline) -> bool:
     if reading.intent in _ALWAYS_A_PERSON:
         return False
     named = mention(read_goal(goal), reading.verb, reading.stem, reading.objects)
-    if TAXONOMY[reading.intent].base_risk >= BASELINE_RULES.harmful and not named.verb:
+    harmful = TAXONOMY[reading.intent].base_risk >= BASELINE_RULES.harmful and reading.intent != _GOES_NOWHERE
+    if harmful and not named.verb:
         # What moves money, opens doors or destroys is let in by what this person says now, not by what is usual.
         return False
     return not named.forbidden
