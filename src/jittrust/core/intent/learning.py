@@ -46,7 +46,7 @@ class LearningRules:
 
     leave_out_above: float = 0.97  # probability of a call above which its mission teaches nothing
     most_threshold: float = (
-        0.8  # highest threshold, whatever the budget: what is plainly somebody else's wish is asked about
+        0.6  # highest threshold, whatever the budget: what is plainly somebody else's wish is asked about
     )
     folds: int = 20  # parts into which goals are laid; each is judged by what the others taught
     day_goals: int = 10  # distinct goals of one source on one day that teach
