@@ -5,21 +5,43 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from jittrust.core.authority.pin import PinState, ToolPin
 from jittrust.core.intent.access import NO_ACCESS_MODEL, AccessClass, AccessModel, access_of
 from jittrust.core.model import Json, Tool, ToolAnnotations
 
+# Characters of a definition from which it is read anew each time: what is kept is bounded, whoever wrote it.
+_LONGEST_KEPT = 8_192
+
 
 def tool_of(pin: ToolPin, model: AccessModel = NO_ACCESS_MODEL) -> Tool:
     """The tool as its approved definition says, with the class of access that `model` gives it."""
-    definition = json.loads(pin.definition)
+    few = len(pin.definition) <= _LONGEST_KEPT
+    read = (
+        _kept(pin.server, pin.tool, pin.pin, pin.definition)
+        if few
+        else _read(pin.server, pin.tool, pin.pin, pin.definition)
+    )
+    known = read.memo.get(tool_of)
+    if known is None or known[0] is not model:
+        kind = access_of(read, model).kind
+        known = read.memo[tool_of] = (
+            model,
+            read if kind is AccessClass.UNKNOWN else replace(read, access=str(kind)),
+        )
+    tool: Tool = known[1]
+    return tool
+
+
+def _read(server: str, name: str, pin: str, spelled: str) -> Tool:
+    definition = json.loads(spelled)
     hints = definition.get("annotations")
     hints = hints if isinstance(hints, dict) else {}
     schema = definition.get("inputSchema")
-    tool = Tool(
-        server=pin.server,
-        name=pin.tool,
+    return Tool(
+        server=server,
+        name=name,
         description=_text(definition.get("description")),
         input_schema=schema if isinstance(schema, dict) else {},
         annotations=ToolAnnotations(
@@ -29,10 +51,14 @@ def tool_of(pin: ToolPin, model: AccessModel = NO_ACCESS_MODEL) -> Tool:
             open_world=_hint(hints, "openWorldHint"),
         ),
         title=_text(definition.get("title")),
-        pin=pin.pin,
+        pin=pin,
     )
-    kind = access_of(tool, model).kind
-    return tool if kind is AccessClass.UNKNOWN else replace(tool, access=str(kind))
+
+
+@lru_cache(maxsize=1_024)
+def _kept(server: str, name: str, pin: str, spelled: str) -> Tool:
+    """Agents that join one server, and missions that follow each other, show one definition again and again."""
+    return _read(server, name, pin, spelled)
 
 
 def pin_approved(pin: ToolPin, definition: str, by: str) -> ToolPin:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from jittrust.core.intent.note import IntentNote
 from jittrust.core.units import Gas, Score, Seconds, Unit
@@ -66,6 +66,7 @@ class Tool:
     `server` is the name under which the server sits behind the broker. `input_schema` is the JSON Schema as declared.
     `pin` is the canonical hash of the whole definition (64 hex digits), see `core.authority.pin`.
     `access`: the class that the access model gave it (`core.intent.access`), asked once when the definition was read; empty = unknown.
+    `memo`: what `core.once` worked out of the definition; gone with it, and no part of it.
     """
 
     server: str
@@ -76,6 +77,7 @@ class Tool:
     title: str = ""
     pin: str = ""
     access: str = ""
+    memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def id(self) -> str:

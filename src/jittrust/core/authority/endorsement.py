@@ -474,14 +474,26 @@ def _identifiers(goal: Goal, read: GoalReading, rules: EndorsementRules) -> Iter
     for one in read.literals:
         if one.kind in {LiteralKind.AMOUNT, LiteralKind.DATE, LiteralKind.PHONE, LiteralKind.IBAN}:
             continue
-        hit = re.search(r"\s+".join(map(re.escape, one.text.split())), plain, re.IGNORECASE) if one.text else None
-        if hit is not None:
-            yield _Named(hit.group(), one.text, one.kind, _beside(lowered, one.text, rules))
+        written = _as_written(one.text, plain)
+        if written:
+            yield _Named(written, one.text, one.kind, _beside(lowered, one.text, rules))
     for hit in _POSSESSIVE.finditer(plain[: GOAL_RULES.longest]):
         beside = frozenset(name_words(hit.group(2)))
         if hit.group(1).casefold() in _NO_OWNER:
             continue
         yield _Named(hit.group(1), hit.group(1).casefold(), LiteralKind.ID, beside, whose=True)
+
+
+def _as_written(folded: str, plain: str) -> str:
+    """How a folded identifier is spelled where it first stands; empty = nowhere."""
+    if folded.isascii() and plain.isascii() and not _SPACE.search(folded):
+        at = plain.lower().find(folded.lower())
+        return plain[at : at + len(folded)] if folded and at >= 0 else ""
+    hit = re.search(r"\s+".join(map(re.escape, folded.split())), plain, re.IGNORECASE) if folded else None
+    return "" if hit is None else hit.group()
+
+
+_SPACE = re.compile(r"\s")
 
 
 def _beside(text: str, literal: str, rules: EndorsementRules) -> frozenset[str]:
@@ -492,6 +504,8 @@ def _beside(text: str, literal: str, rules: EndorsementRules) -> frozenset[str]:
 
 def _selected(tool: Tool, named: Sequence[_Named]) -> Sequence[Mapping[str, _Named]]:
     """What a tool may be told to read: for one argument each identifier of the goal that fits it, for several the first that fits each."""
+    if not named:
+        return []
     declared = tool.input_schema.get("properties")
     roles = declared_roles(tool)
     nouns = {word for part in name_words(tool.name) for word in (part, part.removesuffix("s"))}
@@ -583,4 +597,14 @@ def _reached(read: GoalReading, place: int) -> frozenset[int]:
 
 def _stands_in(value: str, text: str) -> bool:
     """Whether a folded value stands in a folded text, with no word character on either side."""
-    return bool(value) and re.search(rf"(?<![\w/.-]){re.escape(value)}(?![\w/-])", text) is not None
+    at = text.find(value) if value else -1
+    while at >= 0:
+        stop = at + len(value)
+        if (at == 0 or _JOINS_BEFORE.match(text[at - 1]) is None) and _JOINS_BEHIND.match(text, stop) is None:
+            return True
+        at = text.find(value, at + 1)
+    return False
+
+
+_JOINS_BEFORE = re.compile(r"[\w/.-]")
+_JOINS_BEHIND = re.compile(r"[\w/-]")

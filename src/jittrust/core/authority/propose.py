@@ -37,6 +37,7 @@ from jittrust.core.intent.words import (
 )
 from jittrust.core.mission.mission import Goal, GoalSource
 from jittrust.core.model import Json, Tool
+from jittrust.core.once import once_a_tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def _common_words(tools: Sequence[Tool], rules: ProposalRules) -> Mapping[str, s
     """The first word of most of a server's tool names (`git_…`), by server: it tells no tool from another; empty = none."""
     by_server: defaultdict[str, list[str]] = defaultdict(list)
     for tool in tools:
-        by_server[tool.server].extend(content_stems(name_words(tool.name))[:1])
+        by_server[tool.server].extend(_first_word(tool))
     common = {}
     for server, first in by_server.items():
         word, count = Counter(first).most_common(1)[0] if first else ("", 0)
@@ -180,12 +181,17 @@ def _common_words(tools: Sequence[Tool], rules: ProposalRules) -> Mapping[str, s
     return common
 
 
+@once_a_tool
+def _first_word(tool: Tool) -> tuple[str, ...]:
+    return content_stems(name_words(tool.name))[:1]
+
+
 def _candidate(
     tool: Tool, read: GoalReading, operator: str, common: Mapping[str, str], rules: ProposalRules
 ) -> _Candidate:
     reading = classify(tool, {})
     nouns = tuple(word for word in reading.objects if word != common.get(tool.server) and word != reading.stem)
-    acted_on = nouns or _described_objects(tool, reading)
+    acted_on = nouns or _described_objects(tool)
     named = mention(read, reading.verb, reading.stem, acted_on)
     told = _told(operator, reading.verb, reading.stem, acted_on) if operator else None
     described = _described(tool.description.split("\n", 1)[0][:300])
@@ -235,8 +241,10 @@ def _signing_in(one: _Candidate) -> _Candidate:
     return replace(one, named=replace(one.named, both=True, why=why))
 
 
-def _described_objects(tool: Tool, reading: ActionReading) -> tuple[str, ...]:
+@once_a_tool
+def _described_objects(tool: Tool) -> tuple[str, ...]:
     """What a tool acts on whose name is only its verb: what stands behind that verb, or one of its kind, in its description."""
+    reading = classify(tool, {})
     for sentence in _SENTENCES.split(tool.description[:_LONGEST_DESCRIPTION]):
         tokens = words(sentence)
         light = tokens and stem(tokens[0]) in LIGHT and reading.stem in map(stem, tokens[:_MOST_OBJECTS])
@@ -277,7 +285,7 @@ def _steps(
         if one.reading.intent == "I.login" and one.tool.server in acting:
             steps.setdefault(one.tool.id, "A step before an act that the goal names: signing in.")
     known = [one for one in candidates if (one.named.both and one.reading.consequential) or one.tool.id in steps]
-    wanted = {word for one in known for word in _needs(one)}
+    wanted = {word for one in known for word in _needs(one.tool)}
     rest = [one for one in able if one.tool.id not in steps and one.reading.verb in _MAKES and one.nouns]
     grown = True
     while grown:
@@ -286,7 +294,7 @@ def _steps(
             made = {*one.nouns, *concepts(one.nouns)}
             if one.tool.id not in steps and wanted & made:
                 steps[one.tool.id] = "A step that makes what an act needs that the goal names."
-                wanted |= set(_needs(one))
+                wanted |= _needs(one.tool)
                 grown = True
     return steps
 
@@ -327,7 +335,7 @@ def _may_be_step(one: _Candidate, rules: ProposalRules) -> bool:
 def _prerequisites(candidates: Sequence[_Candidate], steps: Iterable[str]) -> frozenset[str]:
     """Reads that supply what a named act needs: `search_contacts` for `recipient_id`, `list_events` for `event_id`; transitively."""
     acting = frozenset(steps)
-    wanted = {word for one in candidates if one.named.both or one.tool.id in acting for word in _needs(one)}
+    wanted = {word for one in candidates if one.named.both or one.tool.id in acting for word in _needs(one.tool)}
     needed: set[str] = set()
     grown = True
     while grown:
@@ -337,24 +345,28 @@ def _prerequisites(candidates: Sequence[_Candidate], steps: Iterable[str]) -> fr
                 continue
             if wanted & {*one.nouns, *concepts(one.nouns)}:
                 needed.add(one.tool.id)
-                wanted |= set(_needs(one))
+                wanted |= _needs(one.tool)
                 grown = True
     return frozenset(needed)
 
 
-def _needs(one: _Candidate) -> Iterable[str]:
-    required = one.tool.input_schema.get("required")
+@once_a_tool
+def _needs(tool: Tool) -> frozenset[str]:
+    """Stems and concepts of what a tool must be given that says whom or which."""
+    required = tool.input_schema.get("required")
     names = (
         [name for name in required if isinstance(name, str)]
         if isinstance(required, Sequence) and not isinstance(required, str)
         else []
     )
-    roles = declared_roles(one.tool)
-    for name in names:
-        if roles.get(name) in {ArgumentRole.TARGET, ArgumentRole.SELECTOR}:
-            nouns = argument_nouns(name)
-            yield from nouns
-            yield from concepts(nouns)
+    roles = declared_roles(tool)
+    nouns = [
+        noun
+        for name in names
+        if roles.get(name) in {ArgumentRole.TARGET, ArgumentRole.SELECTOR}
+        for noun in argument_nouns(name)
+    ]
+    return frozenset(nouns) | concepts(nouns)
 
 
 _Decision = tuple[EntryState, str, str, Mapping[str, Json]]

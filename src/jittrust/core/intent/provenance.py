@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 
 from jittrust.core.intent.attribution import SentenceIndex
@@ -295,16 +296,14 @@ class ProvenanceIndex:
         called = (name for name in name_words(path.rpartition("/")[2] or path) if name.isalpha())
         if path.rpartition("/")[2].isdigit():
             called = (name for name in name_words(path.split("/")[1]) if name.isalpha())
-        known = "|".join(re.escape(name) for name in dict.fromkeys((*called, "id", "no", "nr", "number")))
-        pattern = re.compile(
-            rf"(?:#|\b(?:{known})s?\b(?:\W{{1,3}}(?:is|no|nr|number|id)\b)?[\W_]{{0,4}}){re.escape(value)}\b"
-        )
+        words = tuple(dict.fromkeys((*called, "id", "no", "nr", "number")))
         for number in islice(places, _MOST_NAMED):
             window = self._windows.get(number)
             if window is None or self.searched > self.rules.most_searched:
                 continue
             self.searched += window.end - window.start
-            if pattern.search(window.text.text, window.start, min(len(window.text.text), window.end + len(value) + 32)):
+            text = window.text.text
+            if _calls(text, value, words, window.start, min(len(text), window.end + len(value) + 32)):
                 return window.text
         return None
 
@@ -550,6 +549,32 @@ def _bounded_find(text: str, value: str, start: int = 0, end: int | None = None)
             return at
         at = text.find(value, at + 1, until)
     return -1
+
+
+def _calls(text: str, value: str, words: tuple[str, ...], start: int, end: int) -> bool:
+    """Whether `text` names a short value by one of these words between `start` and `end`: `file 11`, `#11`."""
+    if text.count(value, start, end) > _OFTEN:
+        return re.compile(f"{_called(words)}{re.escape(value)}\\b").search(text, start, end) is not None
+    # Where it stands seldom, looking at what is before it is cheaper than a pattern of its own.
+    before, at = _before(words), text.find(value, start, end)
+    reach = 2 * max(map(len, words)) + 32
+    while at >= 0:
+        stop = at + len(value)
+        ends = stop == end or _EDGE.match(text[stop]) is None
+        if ends and before.search(text, max(start, at - reach), at + 1) is not None:
+            return True
+        at = text.find(value, at + 1, end)
+    return False
+
+
+def _called(words: tuple[str, ...]) -> str:
+    known = "|".join(map(re.escape, words))
+    return rf"(?:#|\b(?:{known})s?\b(?:\W{{1,3}}(?:is|no|nr|number|id)\b)?[\W_]{{0,4}})"
+
+
+@lru_cache(maxsize=512)
+def _before(words: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"{_called(words)}[^\W_]\Z")
 
 
 def _spellings(value: str) -> tuple[str, ...]:

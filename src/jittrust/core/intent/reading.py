@@ -33,6 +33,7 @@ from jittrust.core.intent.words import (
     words,
 )
 from jittrust.core.model import Json, Tool
+from jittrust.core.once import once_a_tool
 from jittrust.core.units import Unit
 
 
@@ -214,13 +215,22 @@ def classify(
 
     `roles`: `argument_roles` of these arguments, where they are known already.
     """
+    if not arguments:
+        return _able(tool) if rules is INTENT_RULES else _classified(tool, {}, rules, declared_roles(tool))
+    return _classified(tool, arguments, rules, argument_roles(tool, arguments) if roles is None else roles)
+
+
+@once_a_tool
+def _able(tool: Tool) -> ActionReading:
+    return _classified(tool, {}, INTENT_RULES, declared_roles(tool))
+
+
+def _classified(
+    tool: Tool, arguments: Mapping[str, Json], rules: IntentRules, roles: Mapping[str, ArgumentRole]
+) -> ActionReading:
     said = _say(tool.name, tool.description[: rules.longest_description])
     if said.verb is VerbClass.UNKNOWN and tool.access in _BY_ACCESS:
         said = replace(said, verb=_BY_ACCESS[tool.access], source=_MODEL)
-    if not arguments:
-        roles = declared_roles(tool)
-    elif roles is None:
-        roles = argument_roles(tool, arguments)
     intent = _intent(said, said.nouns, roles)
     intent, consequential, confidence, why = _with_annotations(intent, said, tool, rules)
     sensitivity = 1.0 if _secret_place(arguments) else said.level

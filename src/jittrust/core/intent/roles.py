@@ -11,6 +11,7 @@ from itertools import pairwise
 from jittrust.core.intent.origin import ArgumentRole
 from jittrust.core.intent.words import LiteralKind, content_stems, literals, name_words, stem
 from jittrust.core.model import Json, Tool
+from jittrust.core.once import once_a_tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,7 @@ def argument_roles(tool: Tool, arguments: Mapping[str, Json]) -> Mapping[str, Ar
     return roles
 
 
+@once_a_tool
 def declared_roles(tool: Tool) -> Mapping[str, ArgumentRole]:
     """Name of every declared top-level argument → its role, without any value."""
     declared = tool.input_schema.get("properties")

@@ -143,7 +143,14 @@ _STOP = frozenset(
 
 def content_stems(tokens: Iterable[str]) -> tuple[str, ...]:
     """Stems of the words that carry meaning, in order; stop words and one-letter words are left out."""
-    return tuple([root for root in map(stem, tokens) if len(root) > 1 and root not in _STOP])
+    return tuple([root for token in tokens if (root := _meant(token) if len(token) <= _LONGEST_WORD else token)])
+
+
+@lru_cache(maxsize=16_384)
+def _meant(word: str) -> str:
+    """The stem of a word that carries meaning; empty where it carries none."""
+    root = _stem(word)
+    return root if len(root) > 1 and root not in _STOP else ""
 
 
 class VerbClass(StrEnum):
