@@ -130,8 +130,11 @@ class ToolRegistry:
         await self._extend(attached, now)
         mission = self._mission(attached)
         only_observes = self._observes(attachment)
+        entries = () if mission is None else mission.authority.entries
+        mapped = frozenset(entry.tool for entry in entries if entry.state is not EntryState.REFUSED)
         return [
-            self._standing(server, str(d.get("name", "")), mission, only_observes=only_observes) for d in definitions
+            self._standing(server, str(d.get("name", "")), mission, mapped, only_observes=only_observes)
+            for d in definitions
         ]
 
     async def pins(self) -> Sequence[ToolPin]:
@@ -307,16 +310,15 @@ class ToolRegistry:
             expires=Instant(now + 365 * 86_400),
         )
 
-    def _standing(self, server: str, name: str, mission: Mission | None, *, only_observes: bool) -> ToolStanding:
+    def _standing(
+        self, server: str, name: str, mission: Mission | None, mapped: frozenset[str], *, only_observes: bool
+    ) -> ToolStanding:
         pin = self._state.pins[server, name]
         if pin.state is PinState.CHANGED:
             return ToolStanding(name, pin.state, listed=False, why="tool_changed")
         if mission is None or not mission.goal.stated or mission.observe or only_observes:
             return ToolStanding(name, pin.state, listed=True)
         tool = self._state.tools[f"{server}/{name}"]
-        in_map = any(
-            entry.tool == tool.id and entry.state is not EntryState.REFUSED for entry in mission.authority.entries
-        )
         reading = classify(tool, {})
-        listed = in_map or not (reading.consequential or reading.open_world)
+        listed = tool.id in mapped or not (reading.consequential or reading.open_world)
         return ToolStanding(name, pin.state, listed, "" if listed else "outside_map")

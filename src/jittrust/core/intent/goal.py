@@ -14,6 +14,7 @@ from typing import TypeAlias
 from jittrust.core.intent.quoted import own_words
 from jittrust.core.intent.words import (
     BEFORE_NOUN,
+    CONCEPTS,
     GOAL_VERBS,
     IMPLIED,
     MAKING,
@@ -166,9 +167,9 @@ def read_goal(goal: Goal) -> GoalReading:
     room = GOAL_RULES.longest
     for text in goal.texts:
         # What the person quotes is content: it names values, and it asks for nothing.
-        for sentence in _SENTENCES.split(visible(own_words(text[:room]))):
+        for one in _sentences(text[:room]):
             if len(clauses) <= GOAL_RULES.most_clauses:
-                clauses.extend(_clauses(sentence))
+                clauses.extend(one)
         room -= min(room, len(text))
     kept = _reaching(clauses[: GOAL_RULES.most_clauses])
     read = goal.text[: GOAL_RULES.longest]
@@ -187,6 +188,18 @@ def read_goal(goal: Goal) -> GoalReading:
         spelled=_spelled(read),
         by_verb={name: tuple(places) for name, places in by_verb.items()},
     )
+
+
+@lru_cache(maxsize=256)
+def _sentences(text: str) -> tuple[Sequence[Clause], ...]:
+    """The clauses of each sentence of one statement. A goal grows by statements, and the earlier ones are not read again."""
+    found: list[Sequence[Clause]] = []
+    read = 0
+    for sentence in _SENTENCES.split(visible(own_words(text))):
+        if read <= GOAL_RULES.most_clauses:
+            found.append(_clauses(sentence))
+            read += len(found[-1])
+    return tuple(found)
 
 
 def _spelled(text: str) -> Mapping[str, str]:
@@ -210,33 +223,41 @@ def _reaching(clauses: Sequence[Clause]) -> tuple[Clause, ...]:
 
 def mention(reading: GoalReading, verb: VerbClass, verb_stem: str, objects: Iterable[str]) -> Mention:
     """How the goal names an act of this verb on these objects (stems, head noun last)."""
-    nouns = tuple(objects)
+    nouns = tuple((noun, CONCEPTS.get(noun, frozenset())) for noun in objects)
     seen_verb = spoken = both = forbidden = False
     why = ""
     for place in sorted({*reading.by_verb.get(verb_stem, ()), *reading.by_verb.get(verb, ())}):
         clause = reading.clauses[place]
+        matched = ""
+        for root, kinds in clause.verbs:
+            if root == verb_stem:
+                spoken = True
+            if not matched and (root == verb_stem or verb in kinds):
+                matched = root
+        banned = not forbidden and any(root == verb_stem or verb in kinds for root, kinds in clause.forbidden)
+        seen_verb = seen_verb or bool(matched)
+        if (both or not matched) and not banned:
+            continue  # nothing more follows from what this clause names
         named = _names(nouns, clause.reach_stems, clause.reach_about, reading.spelled)
-        matched = next((root for root, kinds in clause.verbs if root == verb_stem or verb in kinds), "")
-        if matched:
-            seen_verb = True
-            spoken = spoken or any(root == verb_stem for root, _ in clause.verbs)
-            if named and not both:
-                both, why = True, f"“{reading.spelled.get(matched, matched)}” with {named}"
-            elif not why:
-                why = f"“{reading.spelled.get(matched, matched)}”"
-        if named and any(root == verb_stem or verb in kinds for root, kinds in clause.forbidden):
-            forbidden = True
+        if matched and named and not both:
+            both, why = True, f"“{reading.spelled.get(matched, matched)}” with {named}"
+        elif matched and not why:
+            why = f"“{reading.spelled.get(matched, matched)}”"
+        forbidden = forbidden or (banned and bool(named))
     return Mention(seen_verb, both, spoken, forbidden and not both, why)
 
 
-def _names(nouns: tuple[str, ...], stems: frozenset[str], topics: frozenset[str], spelled: Mapping[str, str]) -> str:
-    """Which object of an act the words name, for people: its head noun, or at least half of its nouns; empty = none."""
-    if not nouns:
-        return ""
-    hits = [noun for noun in nouns if noun in stems or concepts((noun,)) & topics]
-    if nouns[-1] in hits or 2 * len(hits) >= len(nouns) > 1:
-        last = hits[-1]
-        meant = min(concepts((last,)) & topics, default=last)
+def _names(
+    nouns: Sequence[tuple[str, frozenset[str]]],
+    stems: frozenset[str],
+    topics: frozenset[str],
+    spelled: Mapping[str, str],
+) -> str:
+    """Which object of an act the words name, for people: its head noun, or at least half of its nouns; empty = none. `nouns`: with their concepts."""
+    hits = [one for one in nouns if one[0] in stems or not one[1].isdisjoint(topics)]
+    if hits and (nouns[-1] in hits or 2 * len(hits) >= len(nouns) > 1):
+        last, about = hits[-1]
+        meant = min(about & topics, default=last)
         return f"“{spelled.get(last, last)}”" if last in stems else f"{_ARTICLES.get(meant, 'a ')}{meant}"
     return ""
 

@@ -196,7 +196,7 @@ class ProvenanceIndex:
 
         `operator` is text that the operator wrote (system text, policy).
         """
-        said, ruled = _TrustedText(fold(goal.text)), _TrustedText(fold(operator))
+        said, ruled = _trusted(goal.text), _trusted(operator)
         self.searched, self._looked, room = 0, 0, self.rules.most_content
         found: list[ArgumentOrigin] = []
         for count, (path, value) in enumerate(leaves(arguments)):
@@ -520,6 +520,12 @@ class _TrustedText:
         """Whether a host stands in the text, not as part of a mail address, and the text names no path of it: then any page of it is meant."""
         at = _bounded_find(self.text, host) if self.text else -1
         return at >= 0 and self.text[at - 1 : at] != "@" and _PATH.match(self.text, at + len(host)) is None
+
+
+@lru_cache(maxsize=64)
+def _trusted(text: str) -> _TrustedText:
+    """A goal or an operator's text, folded once for all calls under it."""
+    return _TrustedText(fold(text))
 
 
 _PARTS = re.compile(r"[/?&=#]+")
