@@ -109,10 +109,13 @@ class Agent:
     signer: Ed25519Signer
     token: str
     live: str | None
+    name: str
 
     async def call(self, tool: str, args: Mapping[str, Any]) -> Said:
         """One call through the gateway."""
-        params = {"name": tool, "arguments": dict(args), "_meta": META}
+        # Of its own name: what one agent did is no history of the next.
+        meta = META | {"io.modelcontextprotocol/clientInfo": {"name": self.name, "version": "1"}}
+        params = {"name": tool, "arguments": dict(args), "_meta": meta}
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
         began = time.perf_counter()
         proof = make_proof(
@@ -237,7 +240,8 @@ class Campaign:
                 person(), f"dojo-{self.number}", "dojo", PassBinding.DPOP, signer.jkt, Strictness.STOCK, mission.id
             )
         )
-        return Agent(self.http, self.gate, signer, issued.token, issued.first_pass), mission.id
+        name = f"dojo-{self.number}"
+        return Agent(self.http, self.gate, signer, issued.token, issued.first_pass, name), mission.id
 
     async def run(self, suite: str, task: str, attack: str, agent: str, people: str, *, gateable: bool) -> Told:
         """One session."""
