@@ -233,12 +233,12 @@ class Campaign:
     async def begin(self, goal: str) -> tuple[Agent, str]:
         """The person states the goal; an agent that nobody has seen before gets a grant for it."""
         self.number += 1
-        mission = await self.driving.missions.start(NewMission(person(), goal, GoalSource.MISSION_START))
+        # A person of its own: what the tools returned under a mission is known to the person's next one, and these have nothing to do with each other.
+        who = f"person-{self.number}"
+        mission = await self.driving.missions.start(NewMission(who, goal, GoalSource.MISSION_START))
         signer = Ed25519Signer.from_secret(secrets.token_bytes(32))
         issued = await self.driving.grants.open(
-            NewGrant(
-                person(), f"dojo-{self.number}", "dojo", PassBinding.DPOP, signer.jkt, Strictness.STOCK, mission.id
-            )
+            NewGrant(who, f"dojo-{self.number}", "dojo", PassBinding.DPOP, signer.jkt, Strictness.STOCK, mission.id)
         )
         name = f"dojo-{self.number}"
         return Agent(self.http, self.gate, signer, issued.token, issued.first_pass, name), mission.id
