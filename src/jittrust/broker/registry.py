@@ -13,7 +13,7 @@ from jittrust.broker.record import approval_record, mission_record, tool_record
 from jittrust.broker.state import LiveAttachment, State
 from jittrust.core.approval import Approval, ApprovalKind, ApprovalState
 from jittrust.core.authority.map import EntryState
-from jittrust.core.authority.pin import PinState, ToolPin, canonical_definition, judge_definition
+from jittrust.core.authority.pin import PinState, ToolPin, judge_definition, shown_definition
 from jittrust.core.errors import BadInputError, NotFoundError, RefusedError
 from jittrust.core.identity.identity import Blueprint, Identity, IdentityState
 from jittrust.core.identity.manifest import manifest_digest
@@ -268,10 +268,8 @@ class ToolRegistry:
             raise BadInputError("tool_name", "The server lists a tool without a name.")
         # Two definitions of one name in one list are a change like any other.
         known = seen.get(name) or self._state.pins.get((server, name))
-        pin = seen[name] = judge_definition(known, server, name, definition, now)
-        self._state.shown_definitions[server, name] = canonical_definition(
-            {k: v for k, v in definition.items() if k != "_meta"}
-        )
+        spelled = self._state.shown_definitions[server, name] = shown_definition(definition)
+        pin = seen[name] = judge_definition(known, server, name, definition, now, spelled)
         if pin == known:
             return
         writes.append(PutPin(pin))

@@ -42,8 +42,16 @@ class ToolPin:
 
 def definition_hash(definition: Mapping[str, Json]) -> str:
     """SHA-256 (64 hex digits) of a tool definition: sorted members, no white space, every nested member, `_meta` left out."""
-    kept = {name: value for name, value in definition.items() if name not in _NOT_DEFINITION}
-    return hashlib.sha256(canonical_definition(kept).encode("utf-8", "surrogatepass")).hexdigest()
+    return _hash(shown_definition(definition))
+
+
+def shown_definition(definition: Mapping[str, Json]) -> str:
+    """What a pin is the hash of: the definition in its one spelling, `_meta` left out."""
+    return canonical_definition({name: value for name, value in definition.items() if name not in _NOT_DEFINITION})
+
+
+def _hash(spelled: str) -> str:
+    return hashlib.sha256(spelled.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def canonical_definition(definition: Mapping[str, Json]) -> str:
@@ -52,17 +60,25 @@ def canonical_definition(definition: Mapping[str, Json]) -> str:
 
 
 def judge_definition(
-    known: ToolPin | None, server: str, tool: str, definition: Mapping[str, Json], now: Instant
+    known: ToolPin | None, server: str, tool: str, definition: Mapping[str, Json], now: Instant, spelled: str = ""
 ) -> ToolPin:
     """Return the pin after the server showed `definition`.
 
     First sight pins. The same hash leaves a pinned tool pinned. Another hash marks the tool changed, and it stays changed, even when the old
     definition comes back, until a person approves: a server that flips between two definitions is exactly the attack (A→B→A).
+    `spelled`: `shown_definition` of it, where that is known already.
     """
-    seen = definition_hash(definition)
+    seen = _hash(spelled or shown_definition(definition))
     if known is None:
         return ToolPin(
-            server, tool, seen, seen, PinState.PINNED, canonical_definition(definition), now, "policy:first_sight"
+            server,
+            tool,
+            seen,
+            seen,
+            PinState.PINNED,
+            spelled if spelled and "_meta" not in definition else canonical_definition(definition),
+            now,
+            "policy:first_sight",
         )
     if known.state is PinState.PINNED and seen == known.pin:
         return known

@@ -111,7 +111,7 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})  # the quick way; what
 def leaves(value: Json, path: str = "", depth: int = 0) -> Iterator[tuple[str, Json]]:
     """Every scalar of a JSON value with its JSON pointer (RFC 6901), in order; a subtree that is too deep comes back whole."""
     if depth < ROLE_RULES.deepest:
-        if isinstance(value, Mapping):
+        if type(value) is dict or isinstance(value, Mapping):
             for name, inner in value.items():
                 if "/" in name or "~" in name:
                     name = name.replace("~", "~0").replace("/", "~1")  # noqa: PLW2901 - its spelling in a pointer

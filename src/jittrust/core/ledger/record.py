@@ -182,7 +182,7 @@ def _write(value: Json, parts: list[str], depth: int) -> None:
         parts.append(_number(float(value)))
     elif depth == 0:
         raise BadInputError("not_canonical", f"a record is nested more than {MOST_DEPTH} deep")
-    elif isinstance(value, Mapping):
+    elif type(value) is dict or isinstance(value, Mapping):
         _write_object(value, parts, depth - 1)
     elif isinstance(value, list | tuple):
         parts.append("[")
@@ -205,6 +205,9 @@ def _write_object(value: Mapping[str, Json], parts: list[str], depth: int) -> No
             parts.append(f"{opening}{spelled}:{item}")
         elif item is None:
             parts.append(f"{opening}{spelled}:null")
+        elif type(item) is dict and depth:
+            parts.append(f"{opening}{spelled}:")
+            _write_object(item, parts, depth - 1)
         else:
             parts.append(f"{opening}{spelled}:")
             _write(item, parts, depth)
