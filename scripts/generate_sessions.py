@@ -232,13 +232,15 @@ def _value(name: str, role: ArgumentRole, kind: str, rng: random.Random) -> str 
 def _arguments(one: Offered) -> dict[str, tuple[ArgumentRole, str]]:
     """Name → role and JSON type of the arguments that are required, or of the first three."""
     declared = one.tool.input_schema.get("properties")
-    declared = declared if isinstance(declared, Mapping) else {}
+    shaped: dict[str, Any] = (
+        {str(name): schema for name, schema in declared.items()} if isinstance(declared, Mapping) else {}
+    )
     required = one.tool.input_schema.get("required")
-    names = [name for name in required if name in declared] if isinstance(required, Sequence) else []
+    names = [str(name) for name in required if name in shaped] if isinstance(required, Sequence) else []
     roles = declared_roles(one.tool)
-    found = {}
-    for name in (names or list(declared)[:3])[:4]:
-        schema = declared[name]
+    found: dict[str, tuple[ArgumentRole, str]] = {}
+    for name in (names or list(shaped)[:3])[:4]:
+        schema = shaped[name]
         kind = schema.get("type", "string") if isinstance(schema, Mapping) else "string"
         found[name] = (roles.get(name, ArgumentRole.SELECTOR), kind if isinstance(kind, str) else "string")
     return found
