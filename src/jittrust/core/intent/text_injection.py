@@ -271,7 +271,7 @@ def _reason(code: str, quote: str, where: str, rules: InjectionRules) -> Injecti
 def _signals(text: str, low: str, languages: dict[str, None]) -> Iterable[tuple[str, str]]:
     line = f"\n{low}"  # so that the first line begins like every other
     for code, signs, pattern in _SIMPLE:
-        if any(sign in low for sign in signs):
+        if _holds(low, signs):
             hit = pattern.search(line)
             if hit is not None:
                 yield code, hit.group()
@@ -283,12 +283,19 @@ def _signals(text: str, low: str, languages: dict[str, None]) -> Iterable[tuple[
             yield "forged_tag", hit.group()
             break
     for name, (signs, dismiss, orders, either) in _DISMISS.items():
-        if any(sign in low for sign in signs):
+        if _holds(low, signs):
             quote = _near(low, dismiss, orders, either=either)
             if quote:
                 languages[name] = None
                 yield "override", quote
     yield from _sending(low)
+
+
+def _holds(low: str, signs: Sequence[str]) -> bool:
+    for sign in signs:  # noqa: SIM110 - asked dozens of times of every text, and twice as fast as `any`
+        if sign in low:
+            return True
+    return False
 
 
 def _addressed(line: str) -> str:

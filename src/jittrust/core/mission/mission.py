@@ -40,7 +40,7 @@ class Goal:
     @property
     def stated(self) -> bool:
         """Whether there is a goal at all."""
-        return any(text.strip() for text in self.texts)
+        return any(text and not text.isspace() for text in self.texts)
 
 
 @dataclass(frozen=True, slots=True)
