@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from heapq import heapify, heappop
 from itertools import islice
 
 from jittrust.core.intent.goal import GoalReading
@@ -43,6 +42,8 @@ _KEYS = frozenset(
 )
 _LONGEST_SHOWN = 120
 _SHORTEST_KEY = 4
+_SELDOM = 32  # sentences up to which those of a stem are added up one by one
+_TOGETHER = 40_000  # sentences times stems up to which sentences are taken together
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,27 +109,19 @@ class SentenceIndex:
         total = math.fsum(weights.values())
         if not self._said or total <= 0.0:
             return NOT_ATTRIBUTED
-        shared: dict[int, int] = {}
-        gathered: dict[int, float] = {}
-        for root, weight in weights.items():
-            for place in self._places.get(root, ())[-self.rules.most_places :]:
-                shared[place] = shared.get(place, 0) + 1
-                gathered[place] = gathered.get(place, 0.0) + weight
-        # A heap: few of many are looked at, so putting all in order would be most of the work.
-        likely = [(-score, place) for place, score in gathered.items() if place in self._said]
-        heapify(likely)
         best, by_result, ordered, seen = ("", ""), 0.0, False, 0
-        while likely and seen < self.rules.candidates:
-            place = heappop(likely)[1]
+        for place, gathered, shared in self._likely(weights):
+            if seen >= self.rules.candidates:
+                break
             source, sentence = self._said[place]
             if source in without:
                 continue
             has_key = any(key in sentence for key in keys)
-            if shared[place] < self.rules.shared and not has_key:
+            if shared < self.rules.shared and not has_key:
                 continue
             seen += 1
-            if gathered[place] / total > by_result:
-                best, by_result = (source, sentence), gathered[place] / total
+            if gathered / total > by_result:
+                best, by_result = (source, sentence), gathered / total
             ordered = ordered or _orders(sentence, reading, has_key=has_key)
         by_goal = max(
             (
@@ -140,6 +133,42 @@ class SentenceIndex:
         return Attribution(
             min(1.0, by_result), min(1.0, by_goal / total), ordered, one_line(best[1], _LONGEST_SHOWN), best[0]
         )
+
+    def _likely(self, weights: Mapping[str, float]) -> Iterator[tuple[int, float, int]]:
+        """Places of sentences that share stems with a call, with what these weigh together and how many they are, the heaviest first.
+
+        Sentences with the same stems are taken together, so that stems which stand everywhere are not added up sentence by sentence.
+        """
+        listed = [self._places.get(root, ())[-self.rules.most_places :] for root in weights]
+        alone = {place for places in listed if len(places) <= _SELDOM for place in places}
+        often = [set(places).difference(alone) if len(places) > _SELDOM else set[int]() for places in listed]
+        many = set[int]().union(*often)
+        if len(many) * sum(map(bool, often)) > _TOGETHER:
+            alone, often, many = alone | many, [], set()
+        groups = [(0.0, 0, many)] if many else []
+        for weight, places in zip(weights.values(), often, strict=False):
+            split: list[tuple[float, int, set[int]]] = []
+            for gathered, shared, group in groups if places else ():
+                inside = group & places
+                if inside:
+                    split.append((gathered + weight, shared + 1, inside))
+                if len(inside) < len(group):
+                    split.append((gathered, shared, group - inside))
+            groups = split if places else groups
+        lone = dict.fromkeys(alone, (0.0, 0))
+        for weight, found in zip(weights.values(), listed, strict=True):
+            for place in alone.intersection(found):
+                gathered, shared = lone[place]
+                lone[place] = (gathered + weight, shared + 1)
+        groups += [(gathered, shared, {place}) for place, (gathered, shared) in lone.items()]
+        by_weight: dict[float, list[tuple[int, set[int]]]] = {}
+        for gathered, shared, group in groups:
+            by_weight.setdefault(gathered, []).append((shared, group))
+        oldest = next(iter(self._said))
+        for gathered in sorted(by_weight, reverse=True):
+            for place, shared in sorted((at, count) for count, group in by_weight[gathered] for at in group):
+                if place >= oldest:
+                    yield place, gathered, shared
 
     def _weight(self, root: str) -> float:
         return math.log(1.0 + (len(self._said) + 1) / (1 + min(len(self._places.get(root, ())), len(self._said))))
