@@ -83,14 +83,18 @@ class SentenceIndex:
 
     def add(self, source: str, text: str) -> None:
         """Index a folded text."""
+        most = 2 * self.rules.most_places
         for sentence in _sentences(text, self.rules.longest_sentence):
             if len(self._said) >= self.rules.most_sentences:
                 del self._said[next(iter(self._said))]
             self._said[self._made] = (source, sentence)
             for root in set(content_stems(words(sentence))):
-                places = self._places.setdefault(root, [])
+                places = self._places.get(root)
+                if places is None:
+                    self._places[root] = [self._made]
+                    continue
                 places.append(self._made)
-                if len(places) > 2 * self.rules.most_places:
+                if len(places) > most:
                     del places[: self.rules.most_places]
             self._made += 1
 
@@ -166,9 +170,11 @@ class SentenceIndex:
             by_weight.setdefault(gathered, []).append((shared, group))
         oldest = next(iter(self._said))
         for gathered in sorted(by_weight, reverse=True):
-            for place, shared in sorted((at, count) for count, group in by_weight[gathered] for at in group):
+            alike = by_weight[gathered]
+            counts = {place: shared for shared, group in alike for place in group} if len(alike) > 1 else {}
+            for place in sorted(counts or alike[0][1]):
                 if place >= oldest:
-                    yield place, gathered, shared
+                    yield place, gathered, counts.get(place, alike[0][0])
 
     def _weight(self, root: str) -> float:
         return math.log(1.0 + (len(self._said) + 1) / (1 + min(len(self._places.get(root, ())), len(self._said))))
