@@ -59,14 +59,20 @@ class ToolAnnotations:
     open_world: bool | None = None
 
 
+class Noted:
+    """Has room for what `core.once` works out of a value: no field of it, so that it is never compared, printed, stored or sent."""
+
+    __slots__ = ("memo",)
+    memo: dict[Any, Any]
+
+
 @dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Noted):
     """One tool of one server as it was approved.
 
     `server` is the name under which the server sits behind the broker. `input_schema` is the JSON Schema as declared.
     `pin` is the canonical hash of the whole definition (64 hex digits), see `core.authority.pin`.
     `access`: the class that the access model gave it (`core.intent.access`), asked once when the definition was read; empty = unknown.
-    `memo`: what `core.once` worked out of the definition; gone with it, and no part of it.
     """
 
     server: str
@@ -77,7 +83,9 @@ class Tool:
     title: str = ""
     pin: str = ""
     access: str = ""
-    memo: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "memo", {})
 
     @property
     def id(self) -> str:

@@ -19,10 +19,13 @@ def once_a_tool(work_out: Callable[[Tool], _Told]) -> Callable[[Tool], _Told]:
 
     @wraps(work_out)
     def kept(tool: Tool) -> _Told:
+        memo = getattr(tool, "memo", None)
+        if memo is None:  # a copy that was made around the class's own way
+            return work_out(tool)
         try:
-            return cast("_Told", tool.memo[work_out])
+            return cast("_Told", memo[work_out])
         except KeyError:
-            told = tool.memo[work_out] = work_out(tool)
+            told = memo[work_out] = work_out(tool)
             return told
 
     return kept

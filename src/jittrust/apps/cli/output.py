@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 # Members that are secret or for machines only never leave through a general print.
-_HIDDEN = frozenset({"pin_hash", "memo"})
+_HIDDEN = frozenset({"pin_hash"})
 
 
 def plain(value: object) -> Json:
