@@ -14,6 +14,7 @@ from bench.text_cases import transforms
 from jittrust.core.intent.origin import ArgumentRole, Origin
 from jittrust.core.intent.provenance import ProvenanceIndex
 from jittrust.core.mission.mission import Goal, GoalSource
+from jittrust.core.model import Json
 
 NOBODY = Goal(("Tidy up the things of last week",), GoalSource.FLAG)
 TO = {"/to": ArgumentRole.TARGET}
@@ -104,7 +105,7 @@ def test_a_disguised_value_in_a_strangers_text_is_a_strangers_when_it_is_used(na
 def test_a_value_in_what_a_stranger_may_write_into_a_record_is_no_fact(name: str, field: str) -> None:
     for value in values(name)[:25]:
         index = ProvenanceIndex()
-        record = {"id": 4711, "time": "2026-05-02 10:00", field: ALL[name](f"urgent: {value} now")}
+        record: dict[str, Json] = {"id": 4711, "time": "2026-05-02 10:00", field: ALL[name](f"urgent: {value} now")}
         index.add_result("s/inbox#1", "s/inbox", [record], [])
         assert origin(index, value) in STRANGE
         assert index.trace({"id": "4711"}, NOBODY, {"/id": ArgumentRole.SELECTOR})[0].origin is Origin.FIELD

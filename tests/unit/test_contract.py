@@ -45,7 +45,7 @@ GOAL = Goal(
 
 
 def tool(name: str, description: str, **arguments: Any) -> Tool:  # noqa: ANN401 - parts of a JSON Schema
-    schema = {"type": "object", "properties": arguments, "required": list(arguments)}
+    schema: dict[str, Json] = {"type": "object", "properties": arguments, "required": list(arguments)}
     return Tool("office", name, description, schema, ToolAnnotations(), pin="a" * 64)
 
 
@@ -94,7 +94,15 @@ def test_what_a_contract_says_of_an_argument_is_what_the_rules_do(of: Tool) -> N
 
 def test_what_is_signed_comes_back_whole() -> None:
     pointed = Endorsement(
-        "s-1", "office/read_file", {"path": "bill.txt"}, ("T.pay",), 120.5, EntryState.APPROVED, "ann", "why", warned=True
+        "s-1",
+        "office/read_file",
+        {"path": "bill.txt"},
+        ("T.pay",),
+        120.5,
+        EntryState.APPROVED,
+        "ann",
+        "why",
+        warned=True,
     )
     contract = made()
     contract = replace(contract, authority=replace(contract.authority, endorsements=(pointed,)))

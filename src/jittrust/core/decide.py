@@ -33,6 +33,7 @@ from jittrust.core.intent.misaligned import CallSetting, misaligned, signs
 from jittrust.core.intent.origin import ArgumentOrigin, ArgumentRole, Origin
 from jittrust.core.intent.reading import ActionReading, Effect, classify
 from jittrust.core.intent.taxonomy import TAXONOMY
+from jittrust.core.intent.words import REACHING, literals
 from jittrust.core.mission.mission import Mission
 from jittrust.core.mission.states import MissionState
 from jittrust.core.model import (
@@ -626,7 +627,7 @@ def _measured(case: _Case, ruling: Ruling) -> Ruling:
         return Ruling.STEP_UP
     asked = outside = ruling is not Ruling.ALLOW
     suspect = _suspect(case)
-    if taints := _unusual(case, case.taints, suspect=suspect):
+    if taints := _strange(case, suspect=suspect):
         named = "; ".join(first_seen(taint) for taint in taints[:3])
         case.say(
             "tainted_argument",
@@ -757,16 +758,46 @@ def _opened_by_baseline(case: _Case) -> bool:
     return any(one.role is ArgumentRole.TARGET and one.origin in strange for one in case.facts.origins or ())
 
 
+def _strange(case: _Case, *, suspect: bool) -> tuple[ArgumentOrigin, ...]:
+    """Of a stranger's values in the call those that a person is asked about.
+
+    The map covers the act already. Where the act is not among the most harmful and nothing makes it look like somebody else's wish, a value that the
+    goal leaves to be looked up ("invite her, her address is on her page") is work. A text that reads like orders, or a goal that says itself where such
+    a thing goes, leaves nothing to be looked up.
+    """
+    p, reading, rules = case.suspicion, case.reading, case.rules
+    worst = reading is None or TAXONOMY[reading.intent].base_risk >= rules.deny_outside_from
+    if worst or p is None or p.value is None or p.value > rules.tainted_from:
+        return _unusual(case, case.taints, suspect=suspect)
+    orders = {one.source for one in case.facts.findings}
+    return tuple(one for one in case.taints if one.source in orders or not _left_open(case, one))
+
+
+def _left_open(case: _Case, one: ArgumentOrigin) -> bool:
+    """Whether the goal leaves it open what such a value is: it has no identifier of this kind, and an act that gives something away takes one."""
+    mission = case.facts.mission
+    if mission is None or "#" in one.path:
+        # An address inside content is not looked up for an act; it is carried.
+        return False
+    if any(source.state is EntryState.REFUSED for source in mission.authority.endorsements):
+        # A person said that a source directs nothing here.
+        return False
+    kinds = {found.kind for found in literals(one.shown, REACHING)}
+    if not kinds:
+        return not _gives_away(case)
+    return not kinds & {found.kind for found in read_goal(mission.goal).literals}
+
+
 def _unusual(case: _Case, values: tuple[ArgumentOrigin, ...], *, suspect: bool) -> tuple[ArgumentOrigin, ...]:
     """Of a stranger's, or of invented, values those that do not usually come from there in this deployment, by a baseline that an operator adopted.
 
-    What is usual waives nothing where a text asks for an act that goes out, moves money or gives rights, or where the value comes from a text that
-    reads like orders.
+    What is usual waives nothing where a text that reads like orders has a part in an act that goes out, moves money or gives rights, where the value
+    comes from such a text, or above `misaligned_from`.
     """
     tool, baseline = case.facts.tool, case.rules.baseline
-    if suspect or tool is None or not baseline.adopted:
+    if suspect or tool is None or not baseline.adopted or (_gives_away(case) and _by_orders(case)):
         return values
-    if _gives_away(case) and (case.signs.get("ordered", 0.0) > 0.0 or _by_orders(case)):
+    if case.suspicion is None or case.suspicion.value is None or case.suspicion.value > case.rules.misaligned_from:
         return values
     orders = {one.source for one in case.facts.findings}
     harm = TAXONOMY[case.reading.intent].base_risk if case.reading is not None else 1.0

@@ -183,7 +183,11 @@ REASONS: Mapping[str, ReasonCode] = _table(
     ("aligned", "The call serves the goal, within the usual.", AgentCode.OK),
     # narrowing: why a child is not provably inside its parent
     ("parent_not_active", "The parent grant takes no calls.", AgentCode.GRANT_ENDED),
-    ("widens_endorsement", "No endorsed source of the parent's map covers this one of the child's.", AgentCode.NOT_AUTHORISED),
+    (
+        "widens_endorsement",
+        "No endorsed source of the parent's map covers this one of the child's.",
+        AgentCode.NOT_AUTHORISED,
+    ),
     ("widens_entry", "No entry of the parent's map covers this entry of the child's.", AgentCode.NOT_AUTHORISED),
     ("widens_uses", "The child may use an entry more often than the parent.", AgentCode.NOT_AUTHORISED),
     ("widens_lanes", "The child has more lanes than its parent, or none.", AgentCode.NOT_AUTHORISED),

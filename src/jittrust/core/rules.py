@@ -51,6 +51,7 @@ class Rules:
     `ask_read_from`: risk from which a read goes to a person unless the goal's own words name what is read (secrets).
     `misaligned_from`: probability of being somebody else's wish above which a call with consequences goes to a person; an adopted baseline brings
     its own. `misaligned_read_from`: likewise for a read that a text which reads like orders explains or gave a value.
+    `tainted_from`: probability above which a stranger's value in an act of a base risk under `deny_outside_from` goes to a person; in a riskier act always.
     `sensitive_from`: sensitivity from which a written policy is told that the call is sensitive.
     `judge_confident`: confidence from which the doubt of an optional judge adds a question.
     `elicit_up_to`: highest risk (R) that a confirmation in the agent's own client may answer.
@@ -63,6 +64,7 @@ class Rules:
     drift_from: float = 0.8
     misaligned_from: float = 0.5
     misaligned_read_from: float = 0.75
+    tainted_from: float = 0.2
     ask_read_from: float = 0.85
     elicit_up_to: float = 0.4
     sensitive_from: float = 0.6

@@ -265,10 +265,12 @@ class ProvenanceIndex:
             text = None
             host, _, rest = bare_address(spellings[0]).partition("/")
             if role is ArgumentRole.TARGET and rest and _HOST.fullmatch(host):
-                text = self._find(host) or self._part_of(rest)
+                text = self._find(host)
                 if text is None and said.holds_host(host):
-                    # The host is the person's, and no part of the path stood anywhere: the agent went on from where the person pointed.
-                    return _Found(Origin.GOAL, "")
+                    # The host is the person's: unless a part of the path stood somewhere, the agent went on from where the person pointed.
+                    text = self._part_of(rest)
+                    if text is None:
+                        return _Found(Origin.GOAL, "")
             text = text or self._disguised(raw)
             if text is not None:
                 return _found_in(text)

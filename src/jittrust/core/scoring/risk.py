@@ -205,6 +205,9 @@ def _foreign(one: ArgumentOrigin) -> bool:
 def _bears(one: ArgumentOrigin, reading: ActionReading) -> bool:
     if "#" in one.path:
         return Effect.OUTWARD in reading.effects or reading.intent.startswith(("C.", "T.", "I."))
+    if one.role is ArgumentRole.CREDENTIAL and reading.intent == "I.login":
+        # A one-time code is read out of a mail by its nature, and signing in by itself gives nobody anything; whose account it is, is another argument.
+        return False
     if one.role in TAINTABLE:
         return True
     return one.role is ArgumentRole.SELECTOR and reading.intent in _ACTS_ON_SELECTOR
