@@ -1,7 +1,8 @@
 """The contract of a mission: what the person's words were read as, and exactly what they open, so that it can be looked at, signed and compared.
 
 It adds nothing to what is enforced: of which values a person is asked is asked of the very rules that judge a call. It says the most that is asked; what
-`decide` passes as left to be looked up, or as usual under an adopted baseline, is known only with the call. A child's contract is inside its parent's when every part provably is.
+`decide` passes as left to be looked up, or as usual under an adopted baseline, is known only with the call.
+A child's contract is inside its parent's when every part provably is.
 """
 
 from __future__ import annotations
